@@ -1,0 +1,127 @@
+"""Each library definition is shown in one chapter, which runs what it shows."""
+
+import ast
+import re
+
+import pytest
+
+from tools import notebooks, pages, sync
+
+FLOORS = {
+    "nextword.tokenizer": 0,
+    "nextword.ngram": 0,
+    "nextword.metrics": 0,
+    "nextword.plots": 0,
+    "nextword.corpora": 1,
+    "nextword.exercises": 6,
+    "nextword.cli": 7,
+}
+
+
+def floor(module):
+    """The floor of a module; all modules of ``exercises`` share one."""
+    return FLOORS[".".join(module.split(".")[:2])]
+
+
+def library_modules():
+    package = notebooks.ROOT / "nextword"
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(notebooks.ROOT).with_suffix("").parts
+        yield ".".join(part for part in parts if part != "__init__"), path
+
+
+def test_modules_import_only_from_floors_below():
+    for module, path in library_modules():
+        if module == "nextword":
+            continue
+        for imported in notebooks.imported_modules(path.read_text("utf-8")):
+            if imported == "nextword":
+                continue
+            same_package = module.split(".")[:2] == imported.split(".")[:2]
+            assert same_package or floor(imported) < floor(module), (
+                f"{module} imports {imported}"
+            )
+
+
+def test_every_module_has_a_floor():
+    modules = {".".join(m.split(".")[:2]) for m, _ in library_modules()}
+    assert modules - {"nextword"} == FLOORS.keys()
+
+
+@pytest.mark.parametrize("module", pages.TAUGHT)
+def test_every_taught_definition_has_exactly_one_home(module):
+    homes = pages.homes()
+    for name in pages.public_definitions(module):
+        chapters = homes.get((module, name), [])
+        assert len(chapters) == 1, f"{module}.{name} is shown in {chapters}"
+
+
+@pytest.mark.parametrize("module", pages.TAUGHT)
+def test_the_docstring_of_a_module_names_its_home(module):
+    docstring = ast.get_docstring(
+        ast.parse(notebooks.module_path(module).read_text("utf-8"))
+    )
+    for path in {
+        p
+        for (m, _), paths in pages.homes().items()
+        for p in paths
+        if m == module
+    }:
+        assert f"notebooks/{path.name}" in docstring
+
+
+@pytest.mark.parametrize("path", notebooks.paths(), ids=lambda p: p.stem)
+def test_a_chapter_imports_nothing_that_hides_what_it_shows(path):
+    """What the reader edits in a cell is what the cells below it run."""
+    notebook = notebooks.read(path)
+    shown = {}
+    for cell in notebooks.code_cells(notebook):
+        if found := sync.shown(cell.source):
+            file, name = found
+            module = file.removesuffix(".py").replace("/", ".")
+            shown.setdefault(module, set()).add(name)
+    direct = notebooks.chapter_imports(notebook)
+    for module, names in shown.items():
+        for imported in direct - {module}:
+            assert module not in notebooks.imported_closure({imported}), (
+                f"{imported} imports {module}, whose home is {path.name}"
+            )
+        for cell in notebooks.code_cells(notebook):
+            for node in ast.walk(ast.parse(notebooks.python_source(cell))):
+                if isinstance(node, ast.ImportFrom) and node.module == module:
+                    assert not names & {alias.name for alias in node.names}
+                if isinstance(node, ast.Import):
+                    assert module not in {alias.name for alias in node.names}
+
+
+@pytest.mark.parametrize("path", notebooks.paths(), ids=lambda p: p.stem)
+def test_an_unmarked_cell_defines_no_name_of_the_library(path):
+    taught = {
+        name
+        for module in pages.TAUGHT
+        for name in pages.public_definitions(module)
+    }
+    for cell in notebooks.code_cells(notebooks.read(path)):
+        tree = ast.parse(notebooks.python_source(cell))
+        defined = [
+            node.name
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        ]
+        if sync.shown(cell.source):
+            assert len(tree.body) == 1, f"one definition a cell:\n{cell.source}"
+        elif "exercise" not in notebooks.tags(cell):
+            assert not taught & set(defined), f"mark this cell:\n{cell.source}"
+        else:
+            assert not taught & set(defined), (
+                f"rename the exercise:\n{cell.source}"
+            )
+
+
+def test_the_table_of_the_design_names_no_missing_file():
+    text = (notebooks.ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    table = {
+        (int(floor), f"nextword.{module}")
+        for floor, module in re.findall(r"^\| (\d) \| `(\w+)/?` \|", text, re.M)
+    }
+    assert table == {(floor, module) for module, floor in FLOORS.items()}

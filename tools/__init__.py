@@ -1,0 +1,1 @@
+"""What ``make`` uses to keep the book and the library one text."""
