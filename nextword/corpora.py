@@ -1,11 +1,45 @@
-"""Named texts: Python's own manual, which every Python carries.
+"""Named texts and data sets that need no download.
 
-The manual is real English, a little over 50,000 words of it. It differs a
-little between Python versions, so no exact count of it is ever asserted.
+Python's own manual, which every Python carries, is real English: about 40,000
+words of prose. It differs a little between Python versions, so no exact count
+of it is ever asserted. The landmark models are a small table of our own, with
+its card beside it in ``nextword/data``.
 """
 
 import hashlib
+import importlib.resources
+import json
 import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LandmarkModel:
+    """A published language model: how large, trained on how much, by whom.
+
+    Where no paper states a number it is None, and so is its source. The fields
+    are explained in ``nextword/data/landmarks.md``.
+    """
+
+    name: str
+    date: str  # first public, "2018-06"
+    family: str  # "recurrent", "encoder-decoder", "encoder" or "decoder"
+    parameters: int  # N
+    active_parameters: int  # those that one token passes through
+    tokens: int | None  # D, repetitions counted
+    tokens_source: str | None  # "published" or "derived"
+    flops: float | None  # floating-point operations of the training run
+    flops_source: str | None  # "published" or "derived" as 6 N D
+    authors: str
+    title: str
+    url: str
+    note: str
+
+    @property
+    def year(self) -> float:
+        """The date as a number: June 2018 begins at 2018 + 5/12."""
+        year, month = map(int, self.date.split("-"))
+        return year + (month - 1) / 12
 
 
 def python_manual() -> list[str]:
@@ -39,8 +73,17 @@ def split(paragraphs: list[str]) -> tuple[list[str], list[str], list[str]]:
     for paragraph in paragraphs:
         digest = hashlib.sha256(paragraph.encode("utf-8")).digest()
         tenth = digest[0] * 256 + digest[1]
-        parts[0 if tenth < 52429 else 1 if tenth < 58982 else 2].append(paragraph)
+        parts[0 if tenth < 52429 else 1 if tenth < 58982 else 2].append(
+            paragraph
+        )
     return parts
+
+
+def landmark_models() -> list[LandmarkModel]:
+    """Fifteen language models from 2014 to 2024, the oldest first."""
+    file = importlib.resources.files("nextword") / "data" / "landmarks.json"
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    return [LandmarkModel(**row) for row in rows]
 
 
 def _is_prose(block: str) -> bool:

@@ -176,9 +176,24 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         for name in ("execution", "ExecuteTime", "collapsed", "scrolled"):
             cell.metadata.pop(name, None)
-        for output in cell.get("outputs", []):
-            if "metadata" in output:
-                output.metadata.pop("needs_background", None)
+        if cell.cell_type == "code":
+            cell.outputs = _joined_streams(cell.outputs)
+
+
+def _joined_streams(outputs: list) -> list:
+    """The same outputs, with printed text in one piece, however it arrived."""
+    joined: list = []
+    for output in outputs:
+        before = joined[-1] if joined else {}
+        if (
+            output.output_type == "stream"
+            and before.get("output_type") == "stream"
+            and before.name == output.name
+        ):
+            before.text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def write(path: Path, notebook: nbformat.NotebookNode) -> None:
