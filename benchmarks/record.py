@@ -1,0 +1,81 @@
+"""Write a benchmark's rows to ``benchmarks/results``, with machine and date.
+
+It records what a reader needs to judge a number: processor, cores, Python,
+packages. It records no name of the machine and no path.
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def processor() -> str:
+    """The processor's own name, where the system tells it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in text.splitlines()
+        if line.startswith("model name")
+    ]
+    return names[0] if names else platform.machine()
+
+
+def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Processor, cores this process may use, system, Python and packages."""
+    usable = getattr(os, "sched_getaffinity", None)
+    return {
+        "processor": processor(),
+        "cores": len(usable(0)) if usable else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {p: importlib.metadata.version(p) for p in packages},
+    }
+
+
+def write(
+    name: str,
+    rows: Sequence[dict[str, Any]],
+    command: str,
+    *,
+    packages: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> Path:
+    """Replace ``results/NAME.json`` by these rows, wholly or not at all.
+
+    Raises ValueError for no rows or a name with more than letters in it.
+    """
+    if not name.isidentifier():
+        raise ValueError(f"{name!r} must be a plain name, such as 'tokenizer'.")
+    if not rows:
+        raise ValueError("There are no rows to record. Measure something.")
+    content = {
+        "command": command,
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": machine(packages),
+        "notes": list(notes),
+        "rows": list(rows),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    target = RESULTS / f"{name}.json"
+    handle, temporary = tempfile.mkstemp(dir=RESULTS, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1, ensure_ascii=False)
+            file.write("\n")
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return target
