@@ -84,7 +84,7 @@ def lines(
     if x_log:
         axes.set_xscale("log")
         low, high = axes.get_xlim()
-        if 0.5 <= low and high <= 1000 * low:  # few decades: 1, 2, 5, 10, 20, …
+        if low >= 0.5 and high <= 1000 * low:  # few decades: 1, 2, 5, 10, 20, …
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter("{x:,g}")
             axes.xaxis.set_minor_formatter(NullFormatter())
