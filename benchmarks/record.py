@@ -53,7 +53,7 @@ def write(
 ) -> Path:
     """Replace ``results/NAME.json`` by these rows, wholly or not at all.
 
-    Raises ValueError for no rows or a name with more than letters in it.
+    Raises ValueError for no rows, or a name that is not one plain word.
     """
     if not name.isidentifier():
         raise ValueError(f"{name!r} must be a plain name, such as 'tokenizer'.")

@@ -4,10 +4,13 @@ import itertools
 import json
 import multiprocessing
 import pickle
+import platform
 import random
+import statistics
 import sys
 import time
 import unicodedata
+from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
@@ -16,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from benchmarks import record
 from nextword import tokenizer as tk
 from nextword.tokenizer import CharacterTokenizer, Tokenizer, train_tokenizer
 
@@ -438,3 +442,49 @@ def test_unknown_allowed_tokens_are_refused(manual, allowed):
 def test_merges_out_of_order_are_refused(pair):
     with pytest.raises(ValueError, match="no earlier merge has made"):
         Tokenizer([pair])
+
+
+# The record
+
+
+def test_the_chapter_tells_what_the_benchmark_recorded():
+    root = Path(__file__).resolve().parent.parent
+    results = root / "benchmarks" / "results" / "tokenizer.json"
+    page = root / "notebooks" / "03_tokens.ipynb"
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells)
+    measured = json.loads(results.read_text(encoding="utf-8"))
+    assert measured["machine"]["processor"] in text
+    methods = {row["method"] for row in measured["rows"]}
+    assert len(methods) == 6
+    for row in measured["rows"]:
+        assert f"{row['seconds']:.3g}" in text, row
+        assert row["seconds"] == statistics.median(row["runs"])
+    for method in {"counts kept up to date", "recounting, each piece once"}:
+        shown = [
+            f"{row['seconds']:.3g}"
+            for row in measured["rows"]
+            if row["method"] == method
+        ]
+        assert f"| {method} | {' | '.join(shown)} |" in text
+
+
+def test_a_record_tells_the_machine_but_not_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    rows = [{"seconds": 1.5}]
+    target = record.write("trial", rows, "python -m x", packages=["regex"])
+    text = target.read_text(encoding="utf-8")
+    stored = json.loads(text)
+    assert stored["rows"] == rows and stored["command"] == "python -m x"
+    assert stored["machine"]["python"] == platform.python_version()
+    assert str(tmp_path) not in text and str(Path.home()) not in text
+    assert "node" not in stored["machine"] and stored["machine"]["cores"] >= 1
+    assert [path.name for path in target.parent.iterdir()] == ["trial.json"]
+    with pytest.raises(TypeError):
+        record.write("trial", [object()], "python -m x")
+    assert target.read_text(encoding="utf-8") == text
+    assert [path.name for path in target.parent.iterdir()] == ["trial.json"]
+    with pytest.raises(ValueError, match="no rows"):
+        record.write("trial", [], "python -m x")
+    with pytest.raises(ValueError, match="plain name"):
+        record.write("../trial", rows, "python -m x")
