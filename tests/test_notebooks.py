@@ -11,7 +11,7 @@ from tools import notebooks, sync
 PATHS = notebooks.paths()
 SETUP = f"""\
 try:
-    import nextword
+    import nextword  # noqa: F401
 except ModuleNotFoundError:
     %pip install -q "nextword @ git+https://github.com/nextword-course/nextword@v{nextword.__version__}\""""
 IGNORED = "nbval-ignore-output"

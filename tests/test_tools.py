@@ -161,6 +161,14 @@ def test_the_generated_pages_are_up_to_date():
 def test_a_summary_is_one_sentence():
     assert pages._summary('def f():\n    """One. Two."""') == "One."
     assert pages._summary("X = 3") == "`3`"
+    assert pages._summary("# What X is.\nX = 3") == "What X is."
+
+
+def test_a_definition_without_a_test_of_its_own_names_what_uses_it():
+    assert "count" in pages.used_by("nextword.ngram", "ngrams")
+    for module in pages.TAUGHT:
+        for name in pages.public_definitions(module):
+            assert pages.tests_of(module, name) or pages.used_by(module, name)
 
 
 def test_tests_are_found_by_the_names_they_use():

@@ -67,6 +67,15 @@ def tests_of(module: str, name: str) -> dict[str, int]:
     return counts
 
 
+def used_by(module: str, name: str) -> list[str]:
+    """The other definitions of a module that use one of its definitions."""
+    return [
+        other
+        for other, text in public_definitions(module).items()
+        if other != name and name in _names(ast.parse(text))
+    ]
+
+
 def library_page() -> str:
     """``book/library.md``: every definition, its chapter and its tests."""
     lines = [
@@ -100,6 +109,8 @@ def library_page() -> str:
                 f"[{number} in `{file}`]({REPOSITORY}/blob/main/tests/{file})"
                 for file, number in tests_of(module, name).items()
             )
+            users = ", ".join(f"`{user}`" for user in used_by(module, name))
+            tests = tests or f"through {users}"
             lines.append(
                 f"| `{name}` | {_summary(text)} | {chapters} | {tests} |"
             )
@@ -188,13 +199,10 @@ def _summary(definition: str) -> str:
         text = " ".join(first.split())
         text = re.split(r"(?<=[.])\s", text)[0].replace("``", "`")
     else:
-        text = f"`{ast.unparse(node.value)}`"
-        text = text if len(text) < 60 else "A constant."
-    return (
-        text.replace("|", "\\|").replace("<", "&lt;")
-        if "`" not in text
-        else (text.replace("|", "\\|"))
-    )
+        comments = re.match(r"(?:# .*\n)*", definition).group()
+        text = comments.replace("# ", "").replace("\n", " ").strip()
+        text = text or f"`{ast.unparse(node.value)}`"
+    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":
