@@ -215,7 +215,7 @@ def estimate_discount(counts: dict[tuple, Counter]) -> float:
 
 
 class KneserNey(NgramModel):
-    """Interpolated Kneser-Ney: P_n = (max(c - D, 0) + D N P_{n-1}) / c(h).
+    """Interpolated Kneser-Ney, (max(c - delta, 0) + delta N P_{n-1}) / c(h).
 
     c and c(h) are from the table of order n, where N tokens follow h. P_0 is
     uniform. Where h was never seen, P_n is P_{n-1}.
@@ -239,9 +239,9 @@ class KneserNey(NgramModel):
             tail = h[len(h) - n :]
             if tail not in table:
                 return p
-            row, D = table[tail], self.discounts[n]
-            kept = max(row[token] - D, 0)
-            p = (kept + D * len(row) * p) / self.totals[n][tail]
+            row, delta = table[tail], self.discounts[n]
+            kept = max(row[token] - delta, 0)
+            p = (kept + delta * len(row) * p) / self.totals[n][tail]
         return p
 
 
