@@ -16,7 +16,10 @@ import nextword
 from tools import notebooks
 
 ADDRESS = "https://github.com/nextword-course/nextword"
-NEWCOMERS = [path for path in notebooks.paths() if path.name[:2] in ("02", "03")]
+WHERE = "import torch, numpy; print(torch.__file__, numpy.__file__)"
+NEWCOMERS = [
+    path for path in notebooks.paths() if path.name[:2] in ("02", "03")
+]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,8 @@ def machine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("machine")
     git = ["git", "-C", str(folder / "clone")]
     subprocess.run(
-        ["git", "clone", "-q", str(notebooks.ROOT), str(folder / "clone")], check=True
+        ["git", "clone", "-q", str(notebooks.ROOT), str(folder / "clone")],
+        check=True,
     )
     subprocess.run([*git, "tag", "-f", f"v{nextword.__version__}"], check=True)
     venv.create(folder / "venv", with_pip=True)
@@ -39,7 +43,11 @@ def machine(tmp_path_factory):
     python = scripts / ("python.exe" if os.name == "nt" else "python")
     # The other environment's packages, but not its editable nextword.
     site = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        [
+            python,
+            "-c",
+            "import sysconfig; print(sysconfig.get_path('purelib'))",
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -62,7 +70,11 @@ def machine(tmp_path_factory):
 def run(machine, code, folder):
     python, environment = machine
     return subprocess.run(
-        [python, "-c", code], env=environment, cwd=folder, capture_output=True, text=True
+        [python, "-c", code],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -75,7 +87,7 @@ def test_the_machine_has_torch_but_not_the_library(machine, tmp_path):
 @pytest.mark.parametrize("path", NEWCOMERS, ids=lambda path: path.stem)
 def test_a_notebook_alone_runs_to_the_end(machine, path, tmp_path):
     shutil.copy(path, tmp_path)
-    before = run(machine, "import torch, numpy; print(torch.__file__, numpy.__file__)", tmp_path)
+    before = run(machine, WHERE, tmp_path)
     notebook = nbformat.read(tmp_path / path.name, as_version=4)
     python, environment = machine
     client = NotebookClient(
@@ -87,8 +99,9 @@ def test_a_notebook_alone_runs_to_the_end(machine, path, tmp_path):
     client.create_kernel_manager()
     client.km.kernel_spec.argv[0] = str(python)
     client.execute(env=environment)
-    assert notebook.cells[-1].get("execution_count") != 0
-    after = run(machine, "import torch, numpy; print(torch.__file__, numpy.__file__)", tmp_path)
+    cells = notebooks.code_cells(notebook)
+    assert [c.execution_count for c in cells] == list(range(1, len(cells) + 1))
+    after = run(machine, WHERE, tmp_path)
     assert before.stdout == after.stdout, "torch or numpy was installed anew"
     where = run(machine, "import nextword; print(nextword.__file__)", tmp_path)
     assert str(Path(python).parent.parent) in where.stdout
