@@ -265,3 +265,34 @@ def test_bad_input_gets_a_remedy(case):
     with pytest.raises(ValueError, match=message):
         call()
     assert plt.get_fignums() == []
+
+
+def test_names_that_would_cover_each_other_move_aside():
+    close = {f"model {n}": (2020 + 0.05 * n, 100 + n) for n in range(5)}
+    figure = plots.labelled_points(close)
+    figure.savefig(io.BytesIO(), format="png")
+    texts = [t for t in figure.axes[0].texts if t.get_text() in close]
+    boxes = [text.get_window_extent() for text in texts]
+    assert len(boxes) == 5
+    for n, box in enumerate(boxes):
+        assert not box.count_overlaps(boxes[:n])
+
+
+def tick_labels(axis):
+    axis.figure.draw_without_rendering()
+    return [t.get_text() for t in axis.get_ticklabels() if t.get_text()]
+
+
+def test_whole_numbers_on_the_x_axis_have_whole_ticks():
+    orders = plots.lines({"a": ([1, 2, 3], [3.0, 2.0, 1.5])}, "order", "y")
+    labels = tick_labels(orders.axes[0].xaxis)
+    assert labels
+    assert all(float(label.replace("−", "-")).is_integer() for label in labels)
+
+
+def test_a_short_logarithmic_axis_has_plain_numbers():
+    sizes = plots.lines(
+        {"a": ([300, 4000], [20, 90])}, "x", "y", x_log=True, y_log=True
+    )
+    assert {"500", "1,000", "2,000"} <= set(tick_labels(sizes.axes[0].xaxis))
+    assert all("$" not in t for t in tick_labels(sizes.axes[0].yaxis))

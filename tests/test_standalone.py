@@ -18,7 +18,7 @@ from tools import notebooks
 ADDRESS = "https://github.com/nextword-course/nextword"
 WHERE = "import torch, numpy; print(torch.__file__, numpy.__file__)"
 NEWCOMERS = [
-    path for path in notebooks.paths() if path.name[:2] in ("02", "03")
+    path for path in notebooks.paths() if path.name[:2] in ("03", "04")
 ]
 
 

@@ -200,7 +200,8 @@ def write(path: Path, notebook: nbformat.NotebookNode) -> None:
     """Write to a temporary file and rename it."""
     nbformat.validate(notebook)
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    text = nbformat.writes(notebook) + "\n"
+    temporary.write_text(text, encoding="utf-8", newline="\n")
     temporary.replace(path)
 
 

@@ -173,7 +173,7 @@ def main() -> int:
     """Write what is out of date; say what was written."""
     for path, text in generated().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+            path.write_text(text, encoding="utf-8", newline="\n")
             print(f"wrote {path.relative_to(notebooks.ROOT)}")
     return 0
 
