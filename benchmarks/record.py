@@ -9,10 +9,11 @@ import importlib.metadata
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from nextword import storage
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -66,16 +67,7 @@ def write(
         "notes": list(notes),
         "rows": list(rows),
     }
-    RESULTS.mkdir(exist_ok=True)
     target = RESULTS / f"{name}.json"
-    handle, temporary = tempfile.mkstemp(dir=RESULTS, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False)
-            file.write("\n")
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    storage.write_text(target, text)
     return target

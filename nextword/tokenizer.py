@@ -5,18 +5,16 @@ in GPT-2's way (Radford et al., 2019). Left out: normalisation, dropout,
 WordPiece, unigram. Home: chapter 3, notebooks/03_tokens.ipynb.
 """
 
-import hashlib
 import heapq
-import json
 import operator
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import Self
 
 import regex
+
+from nextword.storage import Stored
 
 Pair = tuple[int, int]  # the ids of two neighbours
 
@@ -207,35 +205,6 @@ def look_up(ids: Iterable[int], table: Sequence) -> list:
             f"to {len(table) - 1}. Decode with the tokenizer that encoded."
         )
     return [table[id] for id in ids]
-
-
-class Stored:
-    """A dataclass kept as one JSON file, written whole or not at all."""
-
-    def save(self, path: str | Path) -> None:
-        """Write to a temporary file beside ``path``, then rename it."""
-        text = json.dumps(asdict(self))
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        head = json.dumps({"format": type(self).__name__, "sha256": digest})
-        temporary = Path(f"{path}.tmp")
-        temporary.write_text(f'{head[:-1]}, "content": {text}}}\n')
-        temporary.replace(path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote; ValueError for any other file."""
-        try:
-            stored = json.loads(Path(path).read_text(encoding="utf-8"))
-            text = json.dumps(stored["content"])
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            if (stored["format"], stored["sha256"]) != (cls.__name__, digest):
-                raise ValueError("another format, or altered")
-            return cls(**stored["content"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} is not an intact {cls.__name__} file: {error}. Copy "
-                "it again from where it came, or save the tokenizer again."
-            ) from error
 
 
 @dataclass(frozen=True)

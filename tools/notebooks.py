@@ -18,6 +18,8 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+from nextword import storage
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "notebooks"
 SECONDS_ALLOWED = 120  # for one notebook, on two cores
@@ -197,12 +199,9 @@ def _joined_streams(outputs: list) -> list:
 
 
 def write(path: Path, notebook: nbformat.NotebookNode) -> None:
-    """Write to a temporary file and rename it."""
+    """Write a chapter, whole or not at all."""
     nbformat.validate(notebook)
-    temporary = path.with_suffix(".tmp")
-    text = nbformat.writes(notebook) + "\n"
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
+    storage.write_text(path, nbformat.writes(notebook) + "\n")
 
 
 def is_current(path: Path) -> bool:

@@ -15,7 +15,12 @@ from pathlib import Path
 from tools import notebooks, sync
 
 # The modules whose public definitions the chapters show.
-TAUGHT = ("nextword.metrics", "nextword.ngram", "nextword.tokenizer")
+TAUGHT = (
+    "nextword.metrics",
+    "nextword.ngram",
+    "nextword.tokenizer",
+    "nextword.attention",
+)
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"

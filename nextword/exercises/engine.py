@@ -71,9 +71,9 @@ def compare(
     case that fails is the one shown. Floats, arrays and tensors are compared
     within ``tolerance``, absolute and relative.
 
-    Raises `Unsolved` if the answer returns nothing on every case and `Wrong` if
-    it returns anything else than the reference, raises an exception, or changes
-    its arguments.
+    Raises `Unsolved` if the answer returns the dots of the skeleton on every
+    case, and `Wrong` if it returns anything else than the reference, raises an
+    exception, or changes its arguments.
     """
     if answer is None or answer is ...:
         raise Unsolved
@@ -84,7 +84,7 @@ def compare(
         )
     cases = [tuple(case) for case in cases]
     got = [_outcome(answer, case) for case in cases]
-    if all(result is None or result is ... for result in got):
+    if all(result is ... for result in got):
         raise Unsolved
     expected = [_outcome(reference, case) for case in cases]
     if all(same(e, g, tolerance) for e, g in zip(expected, got, strict=True)):
@@ -180,8 +180,6 @@ def _outcome(function: Callable, case: tuple) -> Any:
     """The result on a copy of the arguments, or the exception it raised."""
     try:
         return function(*copy.deepcopy(case))
-    except NotImplementedError:
-        return None
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         line = f", at `{where.line}`" if where.line else ""

@@ -7,10 +7,11 @@ environment variable ``NEXTWORD_HOME`` names. Nothing is sent anywhere.
 import datetime
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import platformdirs
+
+from nextword import storage
 
 
 def path() -> Path:
@@ -45,20 +46,8 @@ def remember(id: str) -> str:
         known = solved()
         if id not in known:
             known[id] = datetime.date.today().isoformat()
-            _write(path(), json.dumps(known, indent=1, sort_keys=True) + "\n")
+            text = json.dumps(known, indent=1, sort_keys=True) + "\n"
+            storage.write_text(path(), text)
     except (OSError, ValueError) as error:
         return f"Your progress could not be saved: {error}"
     return ""
-
-
-def _write(target: Path, text: str) -> None:
-    """Write to a temporary file and rename it, so that no half is ever left."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

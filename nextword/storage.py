@@ -1,0 +1,63 @@
+"""Files that are written whole or not at all, and refused when damaged.
+
+Left out: large arrays, which belong in safetensors files.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Self
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write to a temporary file in the same folder, then rename it.
+
+    Whatever happens on the way, ``path`` holds the old text or the new one, and
+    no other file stays behind. Missing folders are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        mode = path.stat().st_mode if path.exists() else 0o644
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class Stored:
+    """A dataclass kept as one JSON file, with a digest of its content."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, whole or not at all."""
+        content = asdict(self)
+        head = {"format": type(self).__name__, "sha256": _digest(content)}
+        write_text(path, json.dumps({**head, "content": content}) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote; ValueError for any other file."""
+        try:
+            stored = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = stored["content"]
+            if stored["format"] != cls.__name__:
+                raise ValueError(f"it holds a {stored['format']}")
+            if stored["sha256"] != _digest(content):
+                raise ValueError("its content was altered")
+            return cls(**content)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} is not an intact {cls.__name__} file: {error}. Copy "
+                f"it again from where it came, or save the {cls.__name__} again."
+            ) from error
+
+
+def _digest(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
