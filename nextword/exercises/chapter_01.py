@@ -180,6 +180,20 @@ def token_at(answer, rng):
                 "probabilities so far.",
             ),
             Mistake(
+                lambda d, u: next(
+                    (t for t, c in _cumulative(d) if c - d[t] < u < c), None
+                ),
+                "Where u lies exactly between two tokens, or at the very "
+                "beginning, you find no token. A piece contains its left end.",
+            ),
+            Mistake(
+                lambda d, u: next(
+                    (t for t, c in _cumulative(d) if u < c - d[t]), list(d)[-1]
+                ),
+                "Your answer is one token too far. Add the probability of a "
+                "token first, and then compare u with the sum.",
+            ),
+            Mistake(
                 lambda d, u: _token_at(
                     dict(sorted(d.items(), key=lambda item: -item[1])), u
                 ),
@@ -274,6 +288,11 @@ def continue_greedily(answer, rng):
                 "the new token is the one to continue from.",
             ),
             Mistake(
+                _repeating_where_stuck,
+                "Where a token has no followers, your list goes on with the "
+                "same token. There it should end early.",
+            ),
+            Mistake(
                 _without_a_stop,
                 "Your function raises a KeyError where a token has no "
                 "followers. There the list should end early.",
@@ -312,7 +331,7 @@ def training_days(answer, rng):
             ),
             Mistake(
                 scaled(1 / 3),
-                "You count 2 FLOPs a parameter and token. That is the price of "
+                "You count 2 FLOPs per parameter and token. That is the price of "
                 "using a model. Training also goes backward.",
             ),
             Mistake(
@@ -343,6 +362,13 @@ def training_days(answer, rng):
                     n, d, 1, peak, utilisation
                 ),
                 "This is the time of one machine. All machines work at once.",
+            ),
+            Mistake(
+                lambda n, d, machines, peak, utilisation: (
+                    6 * n * d / machines * peak * utilisation / 86_400
+                ),
+                "Python works from left to right: a / b * c is (a / b) * c. "
+                "Put what you divide by in parentheses.",
             ),
         ],
     )
@@ -413,6 +439,15 @@ def _without_a_stop(counts, token, length):
     line = []
     for _ in range(length):
         token = max(counts[token], key=counts[token].get)
+        line.append(token)
+    return line
+
+
+def _repeating_where_stuck(counts, token, length):
+    line = []
+    for _ in range(length):
+        if token in counts:
+            token = max(counts[token], key=counts[token].get)
         line.append(token)
     return line
 

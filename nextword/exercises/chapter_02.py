@@ -121,6 +121,12 @@ _PERPLEXITY_MISTAKES = [
         "probabilities. The perplexity is one over it, never below 1.",
     ),
     (
+        lambda ps: math.exp(-sum(p * math.log(p) for p in ps)),
+        "You weight each logarithm by its probability, as in the entropy of a "
+        "distribution. Here each number belongs to one token of a text, and "
+        "every token counts the same: equation (2.5).",
+    ),
+    (
         lambda ps: -_logs(ps) / len(ps),
         "This is the cross-entropy in nats. The perplexity is its exponential.",
     ),
@@ -221,6 +227,26 @@ def add_k(answer, rng: random.Random) -> None:
                 "numerators of all V outcomes grow by together.",
             ),
             Mistake(
+                _add_k_over(lambda row, k, n: sum(row.values()) + k * n + 1),
+                "You add 1 for the end. END gets k more, as every other "
+                "outcome does.",
+            ),
+            Mistake(
+                lambda row, token, k, vocabulary: (
+                    (row.get(token, 0) + k) / sum(row.values())
+                    + k * (len(vocabulary) + 1)
+                ),
+                "Python divides before it adds. Put the whole denominator in "
+                "parentheses.",
+            ),
+            Mistake(
+                lambda row, token, k, vocabulary: (
+                    _add_k(row, token, k, vocabulary) if row else 0.0
+                ),
+                "After a context that was never seen you return 0. Equation "
+                "(2.9) works there too: all its counts are 0.",
+            ),
+            Mistake(
                 _add_k_over(lambda row, k, n: sum(row.values()) + k * len(row)),
                 "You add k for the tokens of the row only. The tokens that "
                 "were never seen after this context get k too.",
@@ -280,6 +306,14 @@ def bits_for_each_byte(answer, rng: random.Random) -> None:
                 lambda t, ps: _price(t, ps, math.log2, 1),
                 "These are the bits of the whole text. Share them among its "
                 "bytes.",
+            ),
+            Mistake(
+                lambda t, ps: (
+                    -sum(p * math.log2(p) for p in ps) / len(t.encode())
+                ),
+                "You weight each logarithm by its probability, as in the "
+                "entropy of a distribution. Here every token of the text is "
+                "paid in full.",
             ),
             Mistake(
                 lambda t, ps: -_bits_for_each_byte(t, ps),
@@ -413,6 +447,25 @@ def _wrong_tail(tables, token, context, V):
     return p
 
 
+def _only_the_highest(tables, token, context, V):
+    row = tables[-1].get(context)
+    if not row:
+        return 1 / V
+    N = len(row)
+    return (row.get(token, 0) + N / V) / (sum(row.values()) + N)
+
+
+def _from_high_to_low(tables, token, context, V):
+    p = 1 / V
+    for i, table in reversed(list(enumerate(tables))):
+        row = table.get(context[len(context) - i :])
+        if row:
+            p = (row.get(token, 0) + len(row) * p) / (
+                sum(row.values()) + len(row)
+            )
+    return p
+
+
 def _whole_context_for_unigrams(tables, token, context, V):
     p = 1 / V
     for i, table in enumerate(tables):
@@ -502,6 +555,16 @@ def witten_bell(answer, rng: random.Random) -> None:
                 _wrong_tail,
                 "You cut the context at the wrong end. The shorter context "
                 "keeps the nearest tokens, the last ones.",
+            ),
+            Mistake(
+                _only_the_highest,
+                "You ask the highest order, and then 1/V at once. The orders "
+                "between them are missing.",
+            ),
+            Mistake(
+                _from_high_to_low,
+                "You go from the highest order down, so the unigrams are asked "
+                "last and decide most. Go up, from P_0.",
             ),
             Mistake(
                 _whole_context_for_unigrams,

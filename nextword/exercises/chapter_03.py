@@ -343,6 +343,16 @@ def utf8_by_hand(answer, rng):
             "come first.",
         ),
         Mistake(
+            lambda code_point: list(_utf8(code_point)),
+            "The numbers are right, but they stand in a list. bytes(…) makes "
+            "bytes of a list of numbers.",
+        ),
+        Mistake(
+            lambda code_point: bytearray(_utf8(code_point)),
+            "The numbers are right, but this is a bytearray. Return bytes(…) of "
+            "it.",
+        ),
+        Mistake(
             _utf8_as_number,
             "These are the bytes of the code point as a plain number. UTF-8 "
             "spreads its bits over the patterns of the table.",
@@ -586,6 +596,21 @@ def _best_without_counts(word_counts):
     return _best_by_score(dict.fromkeys(word_counts, 1))
 
 
+def _best_without_brackets(word_counts):
+    return _best(_scores(word_counts, lambda ab, a, b: ab / a * b))
+
+
+def _best_by_pairs_alone(word_counts):
+    pairs = _scores(word_counts, lambda ab, a, b: ab)
+    tokens = Counter()
+    for pair, n in pairs.items():
+        for token in pair:
+            tokens[token] += n
+    return _best(
+        {p: n / (tokens[p[0]] * tokens[p[1]]) for p, n in pairs.items()}
+    )
+
+
 def _worst_by_score(word_counts):
     return _best(_scores(word_counts, lambda ab, a, b: -ab / (a * b)))
 
@@ -631,6 +656,17 @@ def best_by_score(answer, rng):
             _best_without_counts,
             "Your function counts every word once. A word that occurs n times "
             "adds n to its pairs and n to its tokens.",
+        ),
+        Mistake(
+            _best_without_brackets,
+            "Your function divides by the first count and then multiplies by the "
+            "second. Put the product in parentheses.",
+        ),
+        Mistake(
+            _best_by_pairs_alone,
+            "Your function counts single letters inside pairs: a letter in the "
+            "middle of a word counts twice, a word of one letter not at all. "
+            "Count the letters of each word.",
         ),
         Mistake(
             _worst_by_score,

@@ -15,6 +15,10 @@ def _tensor(
     return scale * torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
+# A result in 32 bits is right too: its type is not what is examined.
+_SINGLE = 1e-5
+
+
 def _targets(rng: random.Random, size: int, V: int) -> torch.Tensor:
     return torch.tensor([rng.randrange(V) for _ in range(size)])
 
@@ -78,6 +82,7 @@ def stable_softmax(answer, rng):
                 "probabilities themselves.",
             ),
         ],
+        tolerance=10 * _SINGLE,
     )
 
 
@@ -162,6 +167,7 @@ def loss_from_logits(answer, rng):
                 "word's probability counts: pick the entry y[i] of row i.",
             ),
         ],
+        tolerance=_SINGLE,
     )
 
 
@@ -226,6 +232,7 @@ def logits_gradient(answer, rng):
                 "predictions B.",
             ),
         ],
+        tolerance=_SINGLE,
     )
 
 
@@ -309,6 +316,35 @@ def cut_windows(answer, rng):
                 "The context runs backwards. Keep the order of the text: the "
                 "oldest id first.",
             ),
+            Mistake(
+                lambda ids, n, s, e: [
+                    (tuple(c), t) for c, t in _windows(ids, n, s, e)
+                ],
+                "The numbers are right, but the contexts are tuples. Make each "
+                "context a list.",
+            ),
+            Mistake(
+                lambda ids, n, s, e: [
+                    [c, t] for c, t in _windows(ids, n, s, e)
+                ],
+                "The numbers are right, but the pairs are lists. Make each pair "
+                "a tuple (context, target).",
+            ),
+            Mistake(
+                lambda ids, n, s, e: [
+                    (ids[max(0, i - n) : i], t) for i, t in enumerate([*ids, e])
+                ],
+                "The first contexts are shorter than n. Fill them up with start "
+                "marks on the left.",
+            ),
+            Mistake(
+                lambda ids, n, s, e: [
+                    ((ids[max(0, i - n) : i] + [s] * n)[:n], t)
+                    for i, t in enumerate([*ids, e])
+                ],
+                "The start marks stand on the right of the first contexts. The "
+                "text begins after them, so they belong on the left.",
+            ),
         ],
     )
 
@@ -382,4 +418,5 @@ def embedding_gradient(answer, rng):
                 "of window i has its own gradient dx[i, k].",
             ),
         ],
+        tolerance=_SINGLE,
     )

@@ -127,6 +127,23 @@ def single_with_fallback(distribution, u):
     return tokens[i]
 
 
+def open_at_both_ends(distribution, u):
+    left = 0
+    for token, p in distribution.items():
+        if left < u < left + p:
+            return token
+        left += p
+
+
+def compares_before_adding(distribution, u):
+    total = 0
+    for token, p in distribution.items():
+        if total > u:
+            return token
+        total += p
+    return token
+
+
 def sorted_by_probability(distribution, u):
     total = 0
     for p, token in sorted(
@@ -222,6 +239,15 @@ def no_stop(counts, token, length):
     return line
 
 
+def goes_on_when_stuck(counts, token, length):
+    line = []
+    while len(line) < length:
+        row = counts.get(token, {token: 1})
+        token = max(row, key=row.get)
+        line.append(token)
+    return line
+
+
 def one_string(counts, token, length):
     return " ".join(first_follower(counts, token, length))
 
@@ -254,6 +280,11 @@ def one_machine(parameters, tokens, machines, peak, utilisation):
     return 6 * parameters * tokens / (peak * utilisation) / 86400
 
 
+def no_parentheses(parameters, tokens, machines, peak, utilisation):
+    days = 24 * 60 * 60
+    return 6 * parameters * tokens / machines * peak * utilisation / days
+
+
 def too_few_arguments(parameters, tokens):
     return 6 * parameters * tokens
 
@@ -282,6 +313,8 @@ WRONG = {
         (or_equal, "exactly between two tokens"),
         (single_probabilities, "sometimes no token is large enough"),
         (single_with_fallback, "with each single probability"),
+        (open_at_both_ends, "you find no token"),
+        (compares_before_adding, "one token too far"),
         (sorted_by_probability, "sort the tokens by their probability"),
         (sorted_by_name, "by their names"),
         (returns_the_probability, "expected 'a', got 1.0"),
@@ -295,16 +328,18 @@ WRONG = {
         (start_counts_too, "lacks one new token"),
         (never_moves, "the same token again and again"),
         (no_stop, "There the list should end early"),
+        (goes_on_when_stuck, "goes on with the same token"),
         (one_string, "should be a list, but it is a str"),
     ],
     "1.5": [
         (without_six, "six times too small"),
-        (forward_only, "2 FLOPs a parameter"),
+        (forward_only, "2 FLOPs per parameter"),
         (in_seconds, "the number of seconds"),
         (in_hours, "the number of hours"),
         (at_full_speed, "do not use the utilisation"),
         (utilisation_shortens, "should become longer"),
         (one_machine, "the time of one machine"),
+        (no_parentheses, "from left to right"),
         (too_few_arguments, "raised TypeError"),
     ],
 }

@@ -91,6 +91,12 @@ def forgets_the_minus(probabilities):
     return math.exp(sum(logs) / len(logs))
 
 
+def entropy_of_the_list(probabilities):
+    if 0 in probabilities:
+        return math.inf
+    return math.exp(-sum(math.log(p) * p for p in probabilities))
+
+
 def stops_at_nats(probabilities):
     if min(probabilities) <= 0:
         return math.inf
@@ -159,6 +165,23 @@ def no_k_in_the_numerator(row, token, k, vocabulary):
     return row.get(token, 0) / (sum(row.values()) + k * V)
 
 
+def one_for_the_end(row, token, k, vocabulary):
+    total = 1 + sum(row.values()) + k * len(vocabulary)
+    return (row.get(token, 0) + k) / total
+
+
+def divides_too_early(row, token, k, vocabulary):
+    V = len(vocabulary) + 1
+    return (row.get(token, 0) + k) / sum(row.values()) + k * V
+
+
+def nothing_after_the_unseen(row, token, k, vocabulary):
+    if not row:
+        return 0
+    V = len([*vocabulary, "</s>"])
+    return (row.get(token, 0) + k) / (sum(row.values()) + k * V)
+
+
 def looks_up_what_is_missing(row, token, k, vocabulary):
     V = len(vocabulary) + 1
     return (row[token] + k) / (sum(row.values()) + k * V)
@@ -187,6 +210,11 @@ def bits_of_everything(text, probabilities):
 
 def negative_price(text, probabilities):
     return sum(map(math.log2, probabilities)) / len(text.encode())
+
+
+def entropy_for_each_byte(text, probabilities):
+    total = sum(-p * math.log2(p) for p in probabilities)
+    return total / len(text.encode("utf-8"))
 
 
 def divides_twice(text, probabilities):
@@ -306,6 +334,23 @@ def keeps_the_far_tokens(tables, token, context, V):
     return p
 
 
+def skips_the_middle(tables, token, context, V):
+    row = tables[-1].get(context, {})
+    if len(row) == 0:
+        return 1 / V
+    size = sum(row.values()) + len(row)
+    return row.get(token, 0) / size + len(row) / size / V
+
+
+def starts_at_the_top(tables, token, context, V):
+    p = 1 / V
+    for row in reversed(list(tails(tables, context))):
+        if row:
+            size = sum(row.values()) + len(row)
+            p = (row.get(token, 0) + len(row) * p) / size
+    return p
+
+
 def minus_zero(tables, token, context, V):
     p = 1 / V
     for i in range(len(tables)):
@@ -360,6 +405,7 @@ WRONG = {
         (forgets_the_length, "did not divide by the number of tokens"),
         (one_token_too_many, "one token too many"),
         (forgets_the_minus, "The sign is missing"),
+        (entropy_of_the_list, "You weight each logarithm"),
         (stops_at_nats, "This is the cross-entropy in nats"),
         (exp_of_bits, "a logarithm to the base 2 needs 2"),
         (exp_of_bits_without_zeros, "a logarithm to the base 2 needs 2"),
@@ -375,6 +421,9 @@ WRONG = {
         (adds_v_without_k, "The denominator grows by V."),
         (k_for_the_seen_ones, "for the tokens of the row only"),
         (no_k_in_the_numerator, "The numerator has no k"),
+        (one_for_the_end, "You add 1 for the end"),
+        (divides_too_early, "Python divides before it adds"),
+        (nothing_after_the_unseen, "never seen you return 0"),
         (looks_up_what_is_missing, "raised KeyError"),
     ],
     "2.4": [
@@ -384,6 +433,7 @@ WRONG = {
         (bits_for_each_token, "These are bits per token"),
         (bits_of_everything, "These are the bits of the whole text"),
         (negative_price, "The sign is wrong"),
+        (entropy_for_each_byte, "You weight each logarithm"),
         (divides_twice, "You divide twice"),
         (encodes_nothing, "AttributeError"),
     ],
@@ -403,6 +453,8 @@ WRONG = {
         (adds_the_shorter_whole, "The shorter context is added whole"),
         (backs_off, "only for tokens that were not seen"),
         (keeps_the_far_tokens, "cut the context at the wrong end"),
+        (skips_the_middle, "The orders between them are missing"),
+        (starts_at_the_top, "from the highest order down"),
         (minus_zero, "Look at i = 0"),
         (gives_up, "you return 0."),
         (all_alike_after_unseen, "you return 1/V."),

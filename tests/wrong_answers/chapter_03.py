@@ -299,6 +299,10 @@ def list_of_numbers(n):
     return list(chr(n).encode())
 
 
+def a_bytearray(n):
+    return bytearray(chr(n), "utf-8")
+
+
 def a_string_of_bits(n):
     return f"{n:08b}"
 
@@ -477,6 +481,22 @@ def each_word_once(word_counts):
     return sorted(score, key=lambda p: (-score[p], p))[0]
 
 
+def no_parentheses(word_counts):
+    pairs, singles = tally(word_counts)
+    score = {p: n / singles[p[0]] * singles[p[1]] for p, n in pairs.items()}
+    return sorted(score, key=lambda p: (-score[p], p))[0]
+
+
+def letters_of_pairs(word_counts):
+    pairs, _ = tally(word_counts)
+    singles = Counter()
+    for (a, b), n in pairs.items():
+        singles[a] += n
+        singles[b] += n
+    score = {p: n / (singles[p[0]] * singles[p[1]]) for p, n in pairs.items()}
+    return sorted(score, key=lambda p: (-score[p], p))[0]
+
+
 def the_smallest(word_counts):
     pairs, singles = tally(word_counts)
     score = {p: n / (singles[p[0]] * singles[p[1]]) for p, n in pairs.items()}
@@ -532,7 +552,8 @@ WRONG = {
         (three_rows_only, "need the fourth row"),
         (low_bits_first, "stand in the wrong order"),
         (plain_number, "the code point as a plain number"),
-        (list_of_numbers, "expected b'A', got [65]"),
+        (list_of_numbers, "they stand in a list"),
+        (a_bytearray, "this is a bytearray"),
         (a_string_of_bits, "expected b'A', got '01000001'"),
         (needs_a_character, "raised TypeError"),
     ],
@@ -561,6 +582,8 @@ WRONG = {
         (by_the_sum, "divides by the sum"),
         (by_the_first, "the count of the first token only"),
         (each_word_once, "counts every word once"),
+        (no_parentheses, "Put the product in parentheses"),
+        (letters_of_pairs, "counts single letters inside pairs"),
         (the_smallest, "the smallest score"),
         (joined_pair, "should be a tuple, but it is a str"),
         (pair_looked_up_as_token, "raised KeyError"),

@@ -199,6 +199,27 @@ def windows_as_tuples(ids, n, start, end):
     return [(padded[i : i + n], padded[i + n]) for i in range(len(ids) + 1)]
 
 
+def windows_in_lists(ids, n, start, end):
+    padded = [start] * n + ids + [end]
+    return [[padded[i - n : i], padded[i]] for i in range(n, len(padded))]
+
+
+def windows_growing(ids, n, start, end):
+    before, pairs = [], []
+    for target in [*ids, end]:
+        pairs.append((before[-n:], target))
+        before = [*before, target]
+    return pairs
+
+
+def windows_filled_on_the_right(ids, n, start, end):
+    pairs = []
+    for i, target in enumerate([*ids, end]):
+        context = ids[i - n : i] if i >= n else ids[:i]
+        pairs.append((context + [start] * (n - len(context)), target))
+    return pairs
+
+
 def windows_out_of_range(ids, n, start, end):
     padded = [start] * n + ids
     return [(padded[i : i + n], padded[i + n]) for i in range(len(ids) + 1)]
@@ -305,7 +326,10 @@ WRONG = {
         (windows_one_start, "One start mark is not enough"),
         (windows_many_ends, "One end mark is enough"),
         (windows_backwards, "runs backwards"),
-        (windows_as_tuples, "expected [([98], 5)"),
+        (windows_as_tuples, "the contexts are tuples"),
+        (windows_in_lists, "the pairs are lists"),
+        (windows_growing, "shorter than n"),
+        (windows_filled_on_the_right, "they belong on the left"),
         (windows_out_of_range, "IndexError"),
     ],
     "4.5": [
