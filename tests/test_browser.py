@@ -260,6 +260,20 @@ def test_solutions_open_by_click_and_by_keyboard(chapter):
     assert hidden.is_visible()
 
 
+def test_a_verdict_is_dark_on_a_dark_page(chapter):
+    set_theme = "theme => document.documentElement.dataset.theme = theme"
+    brightness = """() => {
+        const box = document.querySelector(".cell_output .text_html")
+        const colour = getComputedStyle(box).backgroundColor
+        return Math.max(...colour.match(/\\d+/g).slice(0, 3).map(Number))
+    }"""
+    assert chapter.page.evaluate(brightness) > 200
+    chapter.page.evaluate(set_theme, "dark")
+    dark = chapter.page.evaluate(brightness)
+    chapter.page.evaluate(set_theme, "light")
+    assert dark < 100
+
+
 def test_chapter_can_be_run_elsewhere_and_edited(chapter):
     source = f"{chapter.name}.ipynb"
     assert (ROOT / source).exists()
