@@ -17,7 +17,7 @@ except ModuleNotFoundError:
 IGNORED = "nbval-ignore-output"
 HTML_TAG = re.compile(r"</?([A-Za-z][\w-]*)[^<>]*>")
 WORKPLACE = re.compile(
-    r"/home/|/root/|/Users/|/tmp/|site-packages|0x[0-9a-f]{8,}"
+    r"/(?:home|root|Users|tmp)/|site-packages|0x[0-9a-f]{8,}"
 )
 
 pytestmark = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
