@@ -84,8 +84,14 @@ def test_an_exception_is_shown_with_its_line():
     def broken(x):
         return x["a"]
 
-    with pytest.raises(Wrong, match=r"broken\(1\) raised TypeError"):
+    with pytest.raises(Wrong, match=r"broken\(1\) raised .*, at `return x\["):
         judge(broken)
+
+
+def test_a_wrong_number_of_arguments_shows_no_line_of_the_engine():
+    with pytest.raises(Wrong, match="takes 0 positional arguments") as caught:
+        judge(lambda: 1)
+    assert "`" not in str(caught.value)
 
 
 def test_a_missing_return_is_named():

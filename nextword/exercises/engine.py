@@ -182,7 +182,8 @@ def _outcome(function: Callable, case: tuple) -> Any:
         return function(*copy.deepcopy(case))
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        line = f", at `{where.line}`" if where.line else ""
+        own = where.line and where.filename != __file__  # not this module's
+        line = f", at `{where.line}`" if own else ""
         return _Raised(type(error), f"{type(error).__name__}: {error}{line}")
 
 
