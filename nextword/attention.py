@@ -1,14 +1,19 @@
-"""Attention: masks, weights, and softmax(Q K^T / sqrt(d_k)) V.
+"""Attention: masks, softmax(Q K^T / sqrt(d_k)) V, and several heads.
 
-Home: chapter 5, notebooks/05_attention.ipynb. In a mask, True means "may look
-here". Left out: several heads, dropout, and a fused computation that never
-stores the weights.
+Home: chapter 5, notebooks/05_attention.ipynb, for one head, written out;
+chapter 6, notebooks/06_heads.ipynb, for the fused computation and many heads.
+In a mask, True means "may look here". Left out: positions and a memory of past keys.
+Both can come in as a function ``prepare`` that changes q, k and v.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Prepare = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 def causal_mask(T: int, device: torch.device | None = None) -> Tensor:
@@ -94,3 +99,127 @@ def attention(
             "needs its value: make both from the same sequence."
         )
     return attention_weights(q, k, mask) @ v  # (..., T, E)
+
+
+def fused_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    dropout: float = 0.0,
+) -> Tensor:
+    """`attention` for all heads in one step that never stores the weights.
+
+    q (B, H, T, D), k and v (B, H, S, D) give (B, H, T, D); ``mask`` fits
+    (B, T, S). ``causal``: the queries are the last T of the S positions, and
+    look only back. It costs less than the same mask. Each weight is dropped
+    with probability ``dropout``. (Dao et al., 2022.)
+    """
+    T, S = q.shape[-2], k.shape[-2]
+    if mask is not None and mask.dim() == 3:
+        mask = mask[:, None]  # (B, 1, T, S): the same for every head
+    check_attention(q, k, mask)
+    causal = causal and T > 1  # the last position may see all others
+    if causal and (mask is not None or T < S):
+        past = causal_mask(S, q.device)[S - T :]  # (T, S)
+        mask, causal = past if mask is None else past & mask, False
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal
+    )
+
+
+def head_size(d_model: int, n_heads: int) -> int:
+    """D = C / H. Raises ValueError unless n_heads divides d_model."""
+    if n_heads < 1 or d_model < 1 or d_model % n_heads:
+        raise ValueError(
+            f"{n_heads} heads cannot share d_model = {d_model} evenly. Choose "
+            "n_heads among the divisors of d_model, such as d_model = 64 * "
+            "n_heads."
+        )
+    return d_model // n_heads
+
+
+def split_heads(x: Tensor, n_heads: int) -> Tensor:
+    """(B, T, C) to (B, H, T, D): cut each vector into H pieces of D numbers."""
+    B, T, C = x.shape
+    D = head_size(C, n_heads)
+    return x.view(B, T, n_heads, D).transpose(1, 2)  # (B, H, T, D)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """(B, H, T, D) to (B, T, C): put the pieces of each vector side by side."""
+    B, H, T, D = x.shape
+    return x.transpose(1, 2).reshape(B, T, H * D)  # (B, T, C)
+
+
+class MultiHeadAttention(nn.Module):
+    """H attentions side by side, on D = C / H numbers each, mixed at the end.
+
+    x (B, T, C) looks at memory (B, S, C) or at itself; ``mask`` fits (B, T, S).
+    """
+
+    def __init__(self, d_model: int, n_heads: int, dropout: float = 0.0):
+        super().__init__()
+        C = n_heads * head_size(d_model, n_heads)  # checked: they fit
+        self.n_heads, self.dropout = n_heads, dropout
+        self.q_proj, self.k_proj = nn.Linear(C, C), nn.Linear(C, C)
+        self.v_proj, self.out_proj = nn.Linear(C, C), nn.Linear(C, C)
+
+    def forward(
+        self,
+        x: Tensor,
+        memory: Tensor | None = None,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        prepare: Prepare | None = None,
+    ) -> Tensor:
+        source = x if memory is None else memory
+        q = split_heads(self.q_proj(x), self.n_heads)  # (B, H, T, D)
+        k = split_heads(self.k_proj(source), self.n_heads)  # (B, H, S, D)
+        v = split_heads(self.v_proj(source), self.n_heads)  # (B, H, S, D)
+        q, k, v = prepare(q, k, v) if prepare else (q, k, v)
+        p = self.dropout * self.training
+        out = fused_attention(q, k, v, mask, causal, p)  # (B, H, T, D)
+        return self.out_proj(merge_heads(out))  # (B, T, C)
+
+
+class GroupedQueryAttention(MultiHeadAttention):
+    """Attention whose heads share keys and values in ``n_groups`` groups.
+
+    Ainslie et al., 2023. One group is multi-query attention (Shazeer, 2019).
+    Causal. Raises ValueError unless n_groups divides n_heads.
+    """
+
+    def __init__(self, d_model: int, n_heads: int, n_groups: int):
+        super().__init__(d_model, n_heads)
+        if n_groups < 1 or n_heads % n_groups:
+            raise ValueError(
+                f"{n_heads} heads cannot form {n_groups} equal groups. Choose "
+                f"n_groups among the divisors of {n_heads}."
+            )
+        self.n_groups = n_groups
+        D = d_model // n_heads
+        self.k_proj = nn.Linear(d_model, n_groups * D)
+        self.v_proj = nn.Linear(d_model, n_groups * D)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shared = self.n_heads // self.n_groups
+        q = split_heads(self.q_proj(x), self.n_heads)  # (B, H, T, D)
+        k = split_heads(self.k_proj(x), self.n_groups)  # (B, G, T, D)
+        v = split_heads(self.v_proj(x), self.n_groups)  # (B, G, T, D)
+        k, v = (t.repeat_interleave(shared, dim=1) for t in (k, v))
+        return self.out_proj(merge_heads(fused_attention(q, k, v, None, True)))
+
+
+def window_mask(T: int, window: int) -> Tensor:
+    """True for a position and the ``window`` - 1 before it, shape (T, T).
+
+    Sliding-window attention (Beltagy et al., 2020). Raises ValueError if T or
+    window is below 1.
+    """
+    if window < 1:
+        raise ValueError(
+            f"window is {window}. A position sees itself: 1 or more."
+        )
+    return causal_mask(T) & ~causal_mask(T).tril(-window)  # (T, T)

@@ -3,12 +3,15 @@
 Python's own manual, which every Python carries, is real English: about 40,000
 words of prose. It differs a little between Python versions, so no exact count
 of it is ever asserted. The landmark models are a small table of our own, with
-its card beside it in ``nextword/data``.
+its card beside it in ``nextword/data``. Dates come from the Unicode Common Locale
+Data Repository (CLDR), which Babel carries.
 """
 
+import datetime
 import hashlib
 import importlib.resources
 import json
+import random
 import re
 from dataclasses import dataclass
 
@@ -40,6 +43,45 @@ class LandmarkModel:
         """The date as a number: June 2018 begins at 2018 + 5/12."""
         year, month = map(int, self.date.split("-"))
         return year + (month - 1) / 12
+
+
+@dataclass(frozen=True)
+class WrittenDate:
+    """One day as English and as Chinese write it."""
+
+    day: datetime.date
+    style: str  # "full", "long" or "short", as CLDR names them
+    english: str  # "Thursday, March 5, 1987"
+    chinese: str  # "1987年3月5日星期四"
+
+
+DATE_STYLES = ("full", "long", "short")
+
+
+def dates(number: int, seed: int = 0) -> list[WrittenDate]:
+    """Different days from 1950 to 2049, each in a style drawn at random.
+
+    In a short English date the year has two digits; in these hundred years they
+    mean one year. So each text has exactly one translation. Raises ValueError
+    for more days than there are.
+    """
+    from babel.dates import format_date
+
+    first, last = datetime.date(1950, 1, 1), datetime.date(2049, 12, 31)
+    days = (last - first).days + 1
+    if not 1 <= number <= days:
+        raise ValueError(
+            f"{number} different days were asked for, but there are {days} "
+            f"from {first} to {last}. Ask for 1 to {days}."
+        )
+    rng = random.Random(seed)
+    written = []
+    for offset in rng.sample(range(days), number):
+        day = first + datetime.timedelta(days=offset)
+        style = rng.choice(DATE_STYLES)
+        english, chinese = (format_date(day, style, x) for x in ("en", "zh"))
+        written.append(WrittenDate(day, style, english, chinese))
+    return written
 
 
 def python_manual() -> list[str]:

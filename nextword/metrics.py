@@ -1,10 +1,12 @@
-"""Units for the quality of a language model: perplexity, bits, bits per byte.
+"""Units for the quality of a language model, and exact match.
 
-Home: chapter 2, notebooks/02_counting.ipynb. All three convert a cross-entropy
-in nats, which `nextword.ngram.cross_entropy` or a training loop measures.
+Home: chapter 2, notebooks/02_counting.ipynb, for perplexity, bits and bits per
+byte, which convert a cross-entropy in nats; chapter 10,
+notebooks/10_training.ipynb, for exact match.
 """
 
 import math
+from collections.abc import Sequence
 
 
 def perplexity(nats: float) -> float:
@@ -39,3 +41,18 @@ def bits_per_byte(nats_per_token: float, tokens: int, byte_count: int) -> float:
             f"above 0. They are {tokens} and {byte_count}."
         )
     return bits(nats_per_token) * tokens / byte_count
+
+
+def exact_match(predictions: Sequence, references: Sequence) -> float:
+    """The share of predictions that are equal to their reference, 0 to 1.
+
+    Raises ValueError if there are none, or not as many of one as of the other.
+    """
+    if len(predictions) != len(references) or not predictions:
+        raise ValueError(
+            f"There are {len(predictions)} predictions and {len(references)} "
+            "references. Pass one reference for each prediction, and at least "
+            "one."
+        )
+    pairs = zip(predictions, references, strict=True)
+    return sum(p == r for p, r in pairs) / len(references)

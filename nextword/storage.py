@@ -1,6 +1,6 @@
 """Files that are written whole or not at all, and refused when damaged.
 
-Left out: large arrays, which belong in safetensors files.
+Left out: the form of large arrays, which is that of safetensors.
 """
 
 import hashlib
@@ -13,17 +13,22 @@ from typing import Self
 
 
 def write_text(path: str | Path, text: str) -> None:
+    """Write a text, in UTF-8, as `write_bytes` does."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
     """Write to a temporary file in the same folder, then rename it.
 
-    Whatever happens on the way, ``path`` holds the old text or the new one, and
-    no other file stays behind. Missing folders are made.
+    Whatever happens on the way, ``path`` holds the old content or the new one,
+    and no other file stays behind. Missing folders are made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         mode = path.stat().st_mode if path.exists() else 0o644
         Path(temporary).chmod(mode)
         Path(temporary).replace(path)

@@ -20,6 +20,19 @@ TAUGHT = (
     "nextword.ngram",
     "nextword.tokenizer",
     "nextword.attention",
+    "nextword.layers",
+    "nextword.positions",
+    "nextword.blocks",
+    "nextword.transformer",
+    "nextword.losses",
+    "nextword.optim",
+    "nextword.batches",
+    "nextword.checkpoints",
+    "nextword.training",
+    "nextword.cache",
+    "nextword.generation",
+    "nextword.search",
+    "nextword.speculative",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"

@@ -1,0 +1,115 @@
+"""AdamW, its two groups of parameters, and the schedule of its learning rate.
+
+Home: chapter 10, notebooks/10_training.ipynb. `AdamW` is written to be read:
+`nextword.training` uses PyTorch's, which is equal and faster.
+"""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+def adamw_step(
+    parameter: Tensor,
+    gradient: Tensor,
+    m: Tensor,
+    v: Tensor,
+    t: int,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.95),
+    eps: float = 1e-8,
+    weight_decay: float = 0.1,
+) -> None:
+    """Step ``t`` = 1, 2, ... of AdamW: changes parameter, m and v in place.
+
+    Loshchilov and Hutter, 2019, algorithm 2. m and v are running means of the
+    gradient and of its square, of the parameter's shape, 0 at first.
+    """
+    beta1, beta2 = betas
+    m.mul_(beta1).add_(gradient, alpha=1 - beta1)
+    v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    m_hat = m / (1 - beta1**t)  # a mean that began at 0 is too small
+    v_hat = v / (1 - beta2**t)
+    parameter.mul_(1 - lr * weight_decay)  # apart from the gradient: the W
+    parameter.sub_(lr * m_hat / (v_hat.sqrt() + eps))
+
+
+class AdamW:
+    """`adamw_step` for all parameters, with the interface of torch.optim.
+
+    ``groups`` are dicts of "params" and, if they differ, "weight_decay".
+    """
+
+    def __init__(self, groups: Iterable[dict], lr: float, **settings: float):
+        self.groups = [{"lr": lr, **settings, **group} for group in groups]
+        self.state = {
+            p: (torch.zeros_like(p), torch.zeros_like(p))
+            for group in self.groups
+            for p in group["params"]
+        }
+        self.t = 0
+
+    def zero_grad(self) -> None:
+        for p in self.state:
+            p.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        self.t += 1
+        for group in self.groups:
+            settings = {k: x for k, x in group.items() if k != "params"}
+            for p in group["params"]:
+                if p.grad is not None:
+                    adamw_step(p, p.grad, *self.state[p], self.t, **settings)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Matrices decay towards 0; biases and the gains of norms do not."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {
+            "params": [p for p in parameters if p.dim() >= 2],
+            "weight_decay": weight_decay,
+        },
+        {
+            "params": [p for p in parameters if p.dim() < 2],
+            "weight_decay": 0.0,
+        },
+    ]
+
+
+def warmup_cosine(
+    step: int, steps: int, warmup: int, final: float = 0.1
+) -> float:
+    """The share of the peak learning rate at ``step`` = 0 ... steps - 1.
+
+    It rises in a line over ``warmup`` steps, then falls along half a cosine to
+    ``final`` at the last step (Loshchilov and Hutter, 2017). Raises ValueError
+    if the warm-up leaves no step to fall.
+    """
+    if not 0 <= warmup < steps:
+        raise ValueError(
+            f"A warm-up of {warmup} steps does not fit in {steps} steps. Choose "
+            "a warm-up of 0 or more steps, shorter than the training."
+        )
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    fallen = min((step - warmup) / max(steps - 1 - warmup, 1), 1.0)
+    return final + (1 - final) * (1 + math.cos(math.pi * fallen)) / 2
+
+
+@torch.no_grad()
+def clip_gradients(parameters: Iterable[Tensor], largest: float) -> float:
+    """Shorten all gradients by one factor, so that their norm is no larger.
+
+    The norm is over all numbers of all gradients together (Pascanu et al.,
+    2013). Returns the norm before, in nats per unit of the parameters.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.stack([g.norm() for g in gradients]).norm()
+    if norm > largest:
+        for gradient in gradients:
+            gradient.mul_(largest / norm)
+    return float(norm)
