@@ -68,6 +68,8 @@ format: $(READY)
 
 benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.tokenizer
+	$(BIN)/python -m benchmarks.layers
+	$(BIN)/python -m benchmarks.generation
 
 # Used once a week to learn early what the next pins will break.
 newest: $(READY)

@@ -21,6 +21,7 @@ from nbclient import NotebookClient
 from nextword import storage
 
 ROOT = Path(__file__).resolve().parent.parent
+QUIET = {"TQDM_DISABLE": "1"}  # progress bars do not belong in a page
 FOLDER = ROOT / "notebooks"
 SECONDS_ALLOWED = 120  # for one notebook, on two cores
 KERNEL = {
@@ -155,7 +156,7 @@ def execute(path: Path) -> float:
             resources={"metadata": {"path": str(path.parent)}},
         )
         start = time.perf_counter()
-        client.execute(env={**os.environ, "NEXTWORD_HOME": home})
+        client.execute(env={**os.environ, **QUIET, "NEXTWORD_HOME": home})
         seconds = time.perf_counter() - start
     normalise(notebook)
     notebook.metadata["nextword"] = {

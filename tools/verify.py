@@ -49,7 +49,7 @@ def run(name: str, command: list[str]) -> tuple[bool, dict[str, int], float]:
         status = subprocess.run(
             command + ([f"--junitxml={report}"] if is_pytest else []),
             cwd=notebooks.ROOT,
-            env={**os.environ, "NEXTWORD_HOME": folder},
+            env={**os.environ, **notebooks.QUIET, "NEXTWORD_HOME": folder},
         ).returncode
         counts = _counts(report) if is_pytest else {}
     if not counts:
