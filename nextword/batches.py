@@ -58,10 +58,10 @@ def pair_batch(
 
 
 @lru_cache(maxsize=2)
-def epoch_order(n: int, epoch: int, seed: int) -> list[int]:
+def epoch_order(n: int, epoch: int, seed: int) -> tuple[int, ...]:
     """The numbers 0 to n - 1 in an order that each epoch has for itself."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    return torch.randperm(n, generator=generator).tolist()
+    return tuple(torch.randperm(n, generator=generator).tolist())
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class PairBatches:
     """Batch number ``step`` of (source, target) pairs, reshuffled each epoch.
 
     Within an epoch every pair comes once; its last batch may be smaller.
+    Raises ValueError without pairs and for a batch_size below 1.
     """
 
     pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
@@ -78,13 +79,19 @@ class PairBatches:
     pad_id: int
     seed: int = 0
 
+    def __post_init__(self):
+        if min(len(self.pairs), self.batch_size) < 1:
+            raise ValueError(
+                f"{len(self.pairs)} pairs do not make batches of "
+                f"{self.batch_size}. Pass 1 or more of each."
+            )
+
     def __call__(self, step: int) -> PairBatch:
         per_epoch = -(-len(self.pairs) // self.batch_size)
         epoch, number = divmod(step, per_epoch)
         order = epoch_order(len(self.pairs), epoch, self.seed)
         first = number * self.batch_size
-        chosen = order[first : first + self.batch_size]
-        pairs = [self.pairs[i] for i in chosen]
+        pairs = [self.pairs[i] for i in order[first : first + self.batch_size]]
         return pair_batch(pairs, self.start_id, self.end_id, self.pad_id)
 
 
@@ -99,7 +106,8 @@ class TokenBatch(NamedTuple):
 class TokenBatches:
     """Batch number ``step``: windows that begin anywhere in a stream of ids.
 
-    Raises ValueError if the stream (N,) is too short for one window.
+    Raises ValueError if the stream (N,) is too short for one window, and for
+    sizes below 1.
     """
 
     ids: Tensor
@@ -108,11 +116,12 @@ class TokenBatches:
     seed: int = 0
 
     def __post_init__(self):
-        if len(self.ids) <= self.context_length:
+        B, T, N = self.batch_size, self.context_length, len(self.ids)
+        if min(B, T, N - T) < 1:
             raise ValueError(
-                f"A window of {self.context_length} ids and the one after it "
-                f"do not fit in {len(self.ids)} ids. Use a longer text or a "
-                "shorter context_length."
+                f"{N} ids do not give {B} windows of {T} ids, with the id "
+                "after each. Use a longer text or a shorter context_length, "
+                "and sizes of 1 or more."
             )
 
     def __call__(self, step: int) -> TokenBatch:

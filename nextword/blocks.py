@@ -138,7 +138,7 @@ class Embedding(nn.Module):
 
 
 def rotary(config: TransformerConfig, positions: Tensor) -> Tensor | None:
-    """Angles (B, 1, T, D / 2) for all heads, or None without rotary positions."""
+    """Angles (B, 1, T, D / 2) for all heads; None without rotary positions."""
     if config.positions != "rotary":
         return None
     D = head_size(config.d_model, config.n_heads)

@@ -1,8 +1,8 @@
 """Everything that training needs to go on exactly, in one safetensors file.
 
-Home: chapter 10, notebooks/10_training.ipynb. A checkpoint holds parameters, the
-optimizer's state, the state of the random numbers, config and history. Left
-out: models without an optimizer.
+Home: chapter 10, notebooks/10_training.ipynb. A checkpoint holds parameters,
+the optimizer's state, the state of the random numbers, config and history. Left
+out: buffers, of which our models have none.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from nextword import storage
@@ -36,12 +36,14 @@ def save_checkpoint(
     tensors["rng.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
-    content = {n: x.detach().contiguous() for n, x in tensors.items()}
+    tensors = {n: x.detach().contiguous() for n, x in tensors.items()}
+    same = {"optimizer": type(optimizer).__name__, **asdict(config)}
     metadata = {
-        "config": json.dumps(asdict(config)),
+        "config": json.dumps(same),
         "history": json.dumps(asdict(history)),
+        "sha256": storage.BLANK,
     }
-    storage.write_bytes(path, save(content, metadata))
+    storage.write_bytes(path, storage.seal(save(tensors, metadata)))
 
 
 def load_checkpoint(
@@ -52,11 +54,12 @@ def load_checkpoint(
 ) -> dict:
     """Restore what `save_checkpoint` saved; return the fields of the history.
 
-    Raises ValueError for a damaged file, and for one of another model or
-    config; then nothing is changed.
+    Raises ValueError for a damaged file, and for one of another model, config
+    or kind of optimizer; then nothing is changed.
     """
     tensors, saved = read_checkpoint(path)
-    check_checkpoint(path, tensors, saved["config"], model, config)
+    now = {"optimizer": type(optimizer).__name__, **asdict(config)}
+    check_checkpoint(path, tensors, saved["config"], model, now)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"model.{name}"])
@@ -76,14 +79,16 @@ def load_checkpoint(
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """The tensors and the metadata of a checkpoint; ValueError for others."""
     try:
+        content = Path(path).read_bytes()
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            saved = {k: json.loads(x) for k, x in file.metadata().items()}
-        return tensors, {name: saved[name] for name in ("config", "history")}
-    except (SafetensorError, AttributeError, KeyError, ValueError) as error:
+            metadata = file.metadata() or {}
+        storage.check_seal(content, metadata.pop("sha256", "no digest"))
+        saved = {name: json.loads(text) for name, text in metadata.items()}
+        return load(content), saved
+    except (SafetensorError, ValueError) as error:
         raise ValueError(
-            f"{path} is not an intact checkpoint: {error}. Delete it to train "
-            "from the beginning."
+            f"{path} is not an intact checkpoint: {error}. Delete it, or "
+            "choose another path, to train from the beginning."
         ) from error
 
 
@@ -92,21 +97,26 @@ def check_checkpoint(
     tensors: dict[str, Tensor],
     saved: dict,
     model: nn.Module,
-    config: Any,
+    now: dict,
 ) -> None:
-    """Raise ValueError unless a checkpoint belongs to this model and config."""
-    now = asdict(config)
-    differing = [k for k in now if saved.get(k) != now[k]]
-    if differing:
-        key = differing[0]
-        raise ValueError(
-            f"{path} was trained with {key} = {saved.get(key)}, not {now[key]}. "
-            "Use the same config, or another path."
-        )
-    ours = {f"model.{n}": p.shape for n, p in model.named_parameters()}
-    theirs = {n: x.shape for n, x in tensors.items() if n.startswith("model.")}
+    """Raise ValueError unless a checkpoint fits this model and config."""
+    for key in {**now, **saved}:
+        if saved.get(key) != now.get(key):
+            raise ValueError(
+                f"{path} was trained with {key} = {saved.get(key)}, not "
+                f"{now.get(key)}. Use the same config, or another path."
+            )
+    ours = {
+        f"model.{name}": (p.shape, p.dtype)
+        for name, p in model.named_parameters()
+    }
+    theirs = {
+        name: (x.shape, x.dtype)
+        for name, x in tensors.items()
+        if name.startswith("model.")
+    }
     if ours != theirs:
         raise ValueError(
-            f"{path} holds another model: its parameters differ in name or "
-            "shape. Build the model with the sizes it was trained with."
+            f"{path} holds another model: its parameters differ in name, shape "
+            "or dtype. Build the model with the sizes it was trained with."
         )

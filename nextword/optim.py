@@ -43,13 +43,13 @@ class AdamW:
     """
 
     def __init__(self, groups: Iterable[dict], lr: float, **settings: float):
-        self.groups = [{"lr": lr, **settings, **group} for group in groups]
-        self.state = {
-            p: (torch.zeros_like(p), torch.zeros_like(p))
-            for group in self.groups
-            for p in group["params"]
-        }
-        self.t = 0
+        self.param_groups = [{"lr": lr, **settings, **g} for g in groups]
+        self.state, self.t = {}, {}  # of each parameter: (m, v), and its steps
+        for group in self.param_groups:
+            group["params"] = list(group["params"])
+            for p in group["params"]:
+                self.state[p] = torch.zeros_like(p), torch.zeros_like(p)
+                self.t[p] = 0
 
     def zero_grad(self) -> None:
         for p in self.state:
@@ -57,12 +57,12 @@ class AdamW:
 
     @torch.no_grad()
     def step(self) -> None:
-        self.t += 1
-        for group in self.groups:
+        for group in self.param_groups:
             settings = {k: x for k, x in group.items() if k != "params"}
             for p in group["params"]:
                 if p.grad is not None:
-                    adamw_step(p, p.grad, *self.state[p], self.t, **settings)
+                    self.t[p] += 1
+                    adamw_step(p, p.grad, *self.state[p], self.t[p], **settings)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
@@ -87,13 +87,15 @@ def warmup_cosine(
 
     It rises in a line over ``warmup`` steps, then falls along half a cosine to
     ``final`` at the last step (Loshchilov and Hutter, 2017). Raises ValueError
-    if the warm-up leaves no step to fall.
+    if the warm-up is not shorter than the training or ``final`` is no share.
     """
     if not 0 <= warmup < steps:
         raise ValueError(
-            f"A warm-up of {warmup} steps does not fit in {steps} steps. Choose "
-            "a warm-up of 0 or more steps, shorter than the training."
+            f"A warm-up of {warmup} steps does not fit in {steps} steps. "
+            "Choose one of 0 or more steps, shorter than the training."
         )
+    if not 0 <= final <= 1:
+        raise ValueError(f"final is {final}. Choose a share, from 0 to 1.")
     if step < warmup:
         return (step + 1) / (warmup + 1)
     fallen = min((step - warmup) / max(steps - 1 - warmup, 1), 1.0)
@@ -105,9 +107,12 @@ def clip_gradients(parameters: Iterable[Tensor], largest: float) -> float:
     """Shorten all gradients by one factor, so that their norm is no larger.
 
     The norm is over all numbers of all gradients together (Pascanu et al.,
-    2013). Returns the norm before, in nats per unit of the parameters.
+    2013). Returns the norm before, in nats per unit of the parameters; 0
+    without any gradient.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return 0.0
     norm = torch.stack([g.norm() for g in gradients]).norm()
     if norm > largest:
         for gradient in gradients:

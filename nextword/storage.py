@@ -11,6 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
+BLANK = "0" * 64  # stands where a digest will be
+
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text, in UTF-8, as `write_bytes` does."""
@@ -20,8 +22,9 @@ def write_text(path: str | Path, text: str) -> None:
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write to a temporary file in the same folder, then rename it.
 
-    Whatever happens on the way, ``path`` holds the old content or the new one,
-    and no other file stays behind. Missing folders are made.
+    Whatever happens on the way, ``path`` holds the old content or the new one.
+    No other file stays behind, unless the process is killed. Missing folders
+    are made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,6 +38,19 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def seal(content: bytes) -> bytes:
+    """The content, with its SHA-256 digest in place of the BLANK it holds."""
+    digest = hashlib.sha256(content).hexdigest()
+    return content.replace(BLANK.encode(), digest.encode(), 1)
+
+
+def check_seal(content: bytes, digest: str) -> None:
+    """Raise ValueError unless `seal` put the digest into this content."""
+    blank = content.replace(digest.encode(), BLANK.encode(), 1)
+    if hashlib.sha256(blank).hexdigest() != digest:
+        raise ValueError("its content was altered")
 
 
 class Stored:

@@ -39,11 +39,11 @@ class TrainConfig:
     save_every: int = 500  # steps between two checkpoints
 
     def __post_init__(self):
-        for name in ("steps", "lr", "clip", "accumulate", "save_every"):
-            if getattr(self, name) <= 0:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}. Choose a value above 0."
-                )
+        for name in ("steps", "accumulate", "save_every", "lr", "clip"):
+            value, whole = getattr(self, name), name not in ("lr", "clip")
+            if not value > 0 or (whole and not isinstance(value, int)):
+                kind = "whole number" if whole else "number"
+                raise ValueError(f"{name} is {value}. Choose a {kind} above 0.")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(
                 f"precision is {self.precision!r}. Choose float32 or bfloat16."
@@ -96,7 +96,7 @@ def training_step(
     """One step on several batches, as if they were a single large one.
 
     Returns the mean loss, the norm of the gradient and the number of targets.
-    Raises ValueError if there is no target, or if the loss is not finite.
+    Raises ValueError as `check_loss` does; then no parameter is changed.
     """
     device = next(model.parameters()).device
     total, count = 0.0, 0
@@ -112,6 +112,7 @@ def training_step(
         if parameter.grad is not None:
             parameter.grad /= count  # of a sum we make a mean
     norm = clip_gradients(model.parameters(), config.clip)
+    check_loss(norm, count, "norm of the gradient")
     optimizer.step()
     return total / count, norm, count
 
@@ -125,8 +126,8 @@ def mixed_precision(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
-def check_loss(total: float, count: int) -> None:
-    """Raise ValueError, with a remedy, for a loss that cannot train anything."""
+def check_loss(total: float, count: int, name: str = "loss") -> None:
+    """Raise ValueError, with a remedy, for a loss that trains nothing."""
     if count == 0:
         raise ValueError(
             "No target of this step is to be predicted: all are padding. Leave "
@@ -134,8 +135,8 @@ def check_loss(total: float, count: int) -> None:
         )
     if total != total or abs(total) == float("inf"):
         raise ValueError(
-            f"The loss is {total}. The last checkpoint is as it was. Try a "
-            "lower learning rate, a longer warm-up or a smaller clip."
+            f"The {name} is {total}. The last checkpoint is as it was. Try "
+            "a lower learning rate, a longer warm-up or a smaller clip."
         )
 
 
@@ -190,8 +191,8 @@ def fit(
 ) -> History:
     """Train until ``config.steps``, or go on where the checkpoint stopped.
 
-    ``batches(number)`` gives one batch, ``loss`` its summed loss and number of
-    targets. Ctrl-C stops after the current step, with a checkpoint.
+    ``batches(number)`` is a NamedTuple of tensors, ``loss`` its summed loss and
+    number of targets. Ctrl-C stops after the current step, with a checkpoint.
     """
     optimizer = optimizer or adamw(model, config)
     history = begin(model.train(), optimizer, config, checkpoint)

@@ -1,5 +1,6 @@
 import datetime
 import hashlib
+import re
 
 import pytest
 from hypothesis import given
@@ -183,3 +184,121 @@ def test_the_data_card_explains_every_field(models):
     card = (folder / "landmarks.md").read_text(encoding="utf-8")
     for field in vars(models[0]):
         assert f"`{field}`" in card
+
+
+FIRST, LAST = datetime.date(1950, 1, 1), datetime.date(2049, 12, 31)
+DAYS = 100 * 365 + 25
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+WEEKDAYS = {
+    "Monday": "一",
+    "Tuesday": "二",
+    "Wednesday": "三",
+    "Thursday": "四",
+    "Friday": "五",
+    "Saturday": "六",
+    "Sunday": "日",
+}
+
+
+@pytest.fixture(scope="module")
+def every_day():
+    return corpora.dates(DAYS)
+
+
+def read_english(text):
+    """The day that an English text means, and its weekday if it has one."""
+    if found := re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d\d)", text):
+        month, day, year = map(int, found.groups())
+        return datetime.date(
+            year + (2000 if year < 50 else 1900), month, day
+        ), None
+    found = re.fullmatch(r"(?:(\w+), )?(\w+) (\d{1,2}), (\d{4})", text)
+    weekday, month, day, year = found.groups()
+    month = MONTHS.index(month) + 1
+    return datetime.date(int(year), month, int(day)), weekday
+
+
+def read_chinese(text):
+    if found := re.fullmatch(r"(\d{4})/(\d{1,2})/(\d{1,2})", text):
+        return datetime.date(*map(int, found.groups())), None
+    found = re.fullmatch(r"(\d{4})年(\d{1,2})月(\d{1,2})日(?:星期(.))?", text)
+    *numbers, weekday = found.groups()
+    return datetime.date(*map(int, numbers)), weekday
+
+
+def test_every_day_of_the_hundred_years_comes_once(every_day):
+    days = sorted(date.day for date in every_day)
+    assert (days[0], days[-1], len(set(days))) == (FIRST, LAST, DAYS)
+
+
+def test_both_languages_say_the_day(every_day):
+    """Read back by patterns of our own, weekdays included."""
+    for date in every_day:
+        english, weekday = read_english(date.english)
+        chinese, sign = read_chinese(date.chinese)
+        assert english == chinese == date.day
+        assert (weekday is not None) == (date.style == "full")
+        assert (sign is not None) == (date.style == "full")
+        if weekday:
+            assert WEEKDAYS[weekday] == sign
+            assert list(WEEKDAYS)[date.day.weekday()] == weekday
+
+
+def test_each_text_has_one_translation(every_day):
+    assert len({date.english for date in every_day}) == DAYS
+    assert len({date.chinese for date in every_day}) == DAYS
+
+
+def test_one_day_by_hand(every_day):
+    forms = {
+        "full": ("Thursday, March 5, 1987", "1987年3月5日星期四"),
+        "long": ("March 5, 1987", "1987年3月5日"),
+        "short": ("3/5/87", "1987/3/5"),
+    }
+    assert set(corpora.DATE_STYLES) == forms.keys()
+    day = datetime.date(1987, 3, 5)
+    (date,) = (date for date in every_day if date.day == day)
+    assert (date.english, date.chinese) == forms[date.style]
+
+
+def test_the_styles_come_equally_often(every_day):
+    styles = [date.style for date in every_day]
+    for style in corpora.DATE_STYLES:
+        assert styles.count(style) / DAYS == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_the_same_seed_gives_the_same_dates():
+    assert corpora.dates(50, seed=3) == corpora.dates(50, seed=3)
+    drawn = {tuple(corpora.dates(50, seed=seed)) for seed in range(5)}
+    assert len(drawn) == 5
+
+
+def test_dates_are_spread_over_the_hundred_years():
+    years = [date.day.year for date in corpora.dates(2_000, seed=1)]
+    for decade in range(1950, 2050, 10):
+        share = sum(decade <= year < decade + 10 for year in years) / 2_000
+        assert share == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_written_date_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        corpora.dates(1)[0].english = "today"
+
+
+@pytest.mark.parametrize("number", [0, -1, DAYS + 1])
+def test_more_days_than_there_are_are_refused(number):
+    with pytest.raises(ValueError, match=f"{number} .* Ask for 1 to 36525"):
+        corpora.dates(number)

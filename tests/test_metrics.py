@@ -1,4 +1,4 @@
-"""Perplexity, bits and bits per byte, against sums worked out another way."""
+"""Each measure, against sums worked out another way."""
 
 import math
 from fractions import Fraction
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nextword.metrics import bits, bits_per_byte, perplexity
+from nextword.metrics import bits, bits_per_byte, exact_match, perplexity
 
 probabilities = st.lists(
     st.floats(min_value=1e-3, max_value=1.0), min_size=1, max_size=20
@@ -66,3 +66,38 @@ def test_a_negative_cross_entropy_is_refused():
 def test_counts_must_be_positive(tokens, size):
     with pytest.raises(ValueError, match="number of tokens and of bytes"):
         bits_per_byte(1.0, tokens, size)
+
+
+def test_exact_match_by_hand():
+    references = ["1987年3月5日", "1990/1/2", "", "x"]
+    predictions = ["1987年3月5日", "1990/1/02", "", "X"]
+    assert exact_match(predictions, references) == 0.5
+
+
+def test_exact_match_of_ids():
+    assert exact_match([[1, 2], [3]], [[1, 2], [3, 3]]) == 0.5
+    assert exact_match(((1, 2),), ((1, 2),)) == 1.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1))
+def test_exact_match_is_a_share(pairs):
+    predictions, references = (list(side) for side in zip(*pairs, strict=True))
+    share = exact_match(predictions, references)
+    assert share * len(pairs) == pytest.approx(
+        sum(1 - min(abs(p - r), 1) for p, r in pairs)
+    )
+    assert exact_match(references, references) == 1.0
+    assert exact_match(references, predictions) == share
+
+
+@pytest.mark.parametrize(
+    ("predictions", "references", "message"),
+    [
+        ([], [], "0 predictions and 0 references"),
+        (["a"], [], "1 predictions and 0 references"),
+        (["a"], ["a", "b"], "Pass one reference for each prediction"),
+    ],
+)
+def test_exact_match_needs_pairs(predictions, references, message):
+    with pytest.raises(ValueError, match=message):
+        exact_match(predictions, references)

@@ -30,6 +30,7 @@ TAUGHT = (
     "nextword.checkpoints",
     "nextword.training",
     "nextword.cache",
+    "nextword.flat",
     "nextword.generation",
     "nextword.search",
     "nextword.speculative",
