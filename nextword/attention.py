@@ -113,10 +113,14 @@ def fused_attention(
 
     q (B, H, T, D), k and v (B, H, S, D) give (B, H, T, D); ``mask`` fits
     (B, T, S). ``causal``: the queries are the last T of the S positions, and
-    look only back. It costs less than the same mask. Each weight is dropped
-    with probability ``dropout``. (Dao et al., 2022.)
+    look only back. ``dropout`` acts on the weights. Raises ValueError for sizes
+    that do not fit. (Dao et al., 2022.)
     """
     T, S = q.shape[-2], k.shape[-2]
+    if causal and T > S:
+        raise ValueError(
+            f"{T} queries cannot be the last of {S} positions: pass a mask."
+        )
     if mask is not None and mask.dim() == 3:
         mask = mask[:, None]  # (B, 1, T, S): the same for every head
     check_attention(q, k, mask)
@@ -124,9 +128,7 @@ def fused_attention(
     if causal and (mask is not None or T < S):
         past = causal_mask(S, q.device)[S - T :]  # (T, S)
         mask, causal = past if mask is None else past & mask, False
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal
-    )
+    return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
 
 
 def head_size(d_model: int, n_heads: int) -> int:
