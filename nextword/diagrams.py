@@ -26,7 +26,7 @@ COLOUR_OF = {  # a box is outlined in the colour of the last word on it
 @mpl.rc_context(STYLE)
 def encoder_only() -> Figure:
     """The short way: PyTorch's encoder, from vectors to vectors."""
-    stack = Stack(_page(4.75), 1.6, 1, "(S, B, C)", norm_first=False)
+    stack = Stack(_page(4.79), 1.6, 1, "(T, B, C)", norm_first=False)
     _words(stack.axes, 1.6, 0.2, "vectors")
     _arrow(stack.axes, (1.6, 0.35), (1.6, 0.95))
     stack.say_shape(0.62)
@@ -111,8 +111,8 @@ class Stack:
 
     def layers(self, top: float, sublayers: list[str]) -> float:
         """A frame with one loop for each sublayer; the y where it ends."""
-        bottom = top + 0.35 + 1.12 * len(sublayers)
-        bottom += 0.0 if self.norm_first else 0.2
+        pitch = 1.12 if self.norm_first else 1.24  # a norm below each loop
+        bottom = top + 0.35 + pitch * len(sublayers)
         left = self.stream - 0.24 if self.side == 1 else self.stream - 2.63
         frame = FancyBboxPatch(
             (left, top),
@@ -126,10 +126,10 @@ class Stack:
         self.axes.add_patch(frame)
         align = "right" if self.side == 1 else "left"
         edge = self.stream + 2.53 * self.side
-        _words(self.axes, edge, top + 0.17, "N layers", align, GREY)
+        _words(self.axes, edge, top + 0.17, "L layers", align, GREY)
         _line(self.axes, (self.stream, top), (self.stream, bottom))
         for row, name in enumerate(sublayers):
-            self.loop(top + 0.85 + 1.12 * row, name)
+            self.loop(top + 0.85 + pitch * row, name)
         return bottom
 
     def loop(self, y: float, name: str) -> None:
