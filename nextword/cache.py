@@ -30,8 +30,8 @@ class KVCache:
 
     def extend(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Append k and v (B, H, T, D); return all so far, (B, H, S, D)."""
+        check_capacity(self.length + k.shape[2], self.capacity)
         start, self.length = self.length, self.length + k.shape[2]
-        check_capacity(self.length, self.capacity)
         if start == 0:
             B, H, _, D = k.shape
             self.k = k.new_empty(B, H, self.capacity, D)

@@ -7,6 +7,7 @@ out: batches, dropout and gradients.
 """
 
 from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

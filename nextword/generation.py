@@ -5,7 +5,7 @@ beam search and speculative decoding, which are in `nextword.search` and
 `nextword.speculative`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from nextword.cache import caches
+from nextword.flat import flat_gpt
+from nextword.transformer import GPT
 
 
 def top_k(logits: Tensor, k: int) -> Tensor:
@@ -30,9 +32,8 @@ def top_p(logits: Tensor, p: float) -> Tensor:
     """
     ordered, order = logits.sort(dim=-1, descending=True)  # (..., V)
     probabilities = ordered.softmax(dim=-1)
-    before = (
-        probabilities.cumsum(dim=-1) - probabilities
-    )  # sum of likelier ones
+    sums = probabilities.cumsum(dim=-1)  # of a token and all likelier ones
+    before = sums - probabilities
     outside = torch.zeros_like(before, dtype=torch.bool)
     outside = outside.scatter(-1, order, before >= p)  # back to the ids' order
     return logits.masked_fill(outside, -torch.inf)
@@ -119,8 +120,8 @@ def choose(
     """One token (B, 1) for each row of logits (B, V) that follow ids (B, T)."""
     if sampling == GREEDY:
         return logits.argmax(dim=-1, keepdim=True)
-    p = probabilities(logits, ids, sampling)
-    return torch.multinomial(p, 1, generator=generator)
+    p = probabilities(logits, ids, sampling).cpu()  # where generators are
+    return torch.multinomial(p, 1, generator=generator).to(logits.device)
 
 
 def left_pad(prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor | None]:
@@ -186,6 +187,24 @@ def take(
             running.remove(row)
 
 
+def decoding_step(
+    model: nn.Module, n_texts: int, capacity: int
+) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """A function of the new ids (B, T) and ``real``: the next logits (B, V).
+
+    It keeps a cache. A single text of a `GPT` goes on without modules.
+    """
+    cache = caches(model.config.n_layers, capacity)
+    flat = flat_gpt(model) if n_texts == 1 and type(model) is GPT else None
+
+    def step(new, real):
+        if flat is not None and new.shape[1] == 1:
+            return flat(new, cache)
+        return model(new, real, cache)[:, -1]
+
+    return step
+
+
 def generate(
     model: nn.Module,
     prompts: Sequence[Sequence[int]],
@@ -204,9 +223,9 @@ def generate(
     with evaluating(model) as device:
         new = ids = ids.to(device)
         real = None if real is None else real.to(device)
-        cache = caches(model.config.n_layers, ids.shape[1] + max_new_tokens)
+        step = decoding_step(model, len(prompts), ids.shape[1] + max_new_tokens)
         for _ in range(max_new_tokens):
-            logits = model(new, real, cache)[:, -1]  # (B, V)
+            logits = step(new, real)  # (B, V)
             new = choose(logits, ids, sampling, generator)  # (B, 1)
             take(texts, running, new[:, 0].tolist(), stop)
             if not running:

@@ -17,12 +17,23 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def check_width(x: Tensor, d_model: int) -> None:
+    """Raise ValueError, with a remedy, unless x is (..., d_model)."""
+    if x.shape[-1:] != (d_model,):
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}, but this norm is for vectors of "
+            f"{d_model} numbers. The last axis is the one that is normalised: "
+            "make the norm with that size, or move the axis to the end."
+        )
+
+
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
     """(x - mean) / sqrt(variance + eps) * gain + bias, for each vector of x.
 
     The variance is the biased one: it divides by C (Ba et al., 2016). x is
-    (..., C), gain and bias are (C,).
+    (..., C), gain and bias are (C,). Raises ValueError for another C.
     """
+    check_width(x, len(gain))
     mean = x.mean(dim=-1, keepdim=True)  # (..., 1)
     variance = ((x - mean) ** 2).mean(dim=-1, keepdim=True)  # (..., 1)
     return (x - mean) / torch.sqrt(variance + eps) * gain + bias
@@ -31,8 +42,10 @@ def layer_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float) -> Tensor:
 def rms_norm(x: Tensor, gain: Tensor, eps: float) -> Tensor:
     """Divide each vector by its root mean square (Zhang and Sennrich, 2019).
 
-    x / sqrt(mean(x^2) + eps) * gain, with x (..., C) and gain (C,).
+    x / sqrt(mean(x^2) + eps) * gain, with x (..., C) and gain (C,). Raises
+    ValueError for another C.
     """
+    check_width(x, len(gain))
     mean_square = (x**2).mean(dim=-1, keepdim=True)  # (..., 1)
     return x / torch.sqrt(mean_square + eps) * gain
 
@@ -40,7 +53,7 @@ def rms_norm(x: Tensor, gain: Tensor, eps: float) -> Tensor:
 class LayerNorm(nn.Module):
     """`layer_norm` with a gain and a bias that are learned, in one fused step.
 
-    Raises ValueError if a vector of x has not d_model numbers.
+    x (..., C) gives (..., C). Raises ValueError for another C.
     """
 
     def __init__(self, d_model: int, eps: float = 1e-5):
@@ -50,13 +63,17 @@ class LayerNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        check_width(x, len(self.weight))
         return F.layer_norm(
             x, self.weight.shape, self.weight, self.bias, self.eps
         )
 
 
 class RMSNorm(nn.Module):
-    """`rms_norm` with a gain that is learned, in one fused step."""
+    """`rms_norm` with a gain that is learned, in one fused step.
+
+    x (..., C) gives (..., C). Raises ValueError for another C.
+    """
 
     def __init__(self, d_model: int, eps: float = 1e-6):
         super().__init__()
@@ -64,6 +81,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        check_width(x, len(self.weight))
         return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
@@ -100,8 +118,8 @@ class FeedForward(nn.Module):
 class SwiGLU(nn.Module):
     """(SiLU(x W_1) * x W_3) W_2: one half opens and closes the other.
 
-    Shazeer, 2020. d_ff of two thirds of FeedForward's gives it as many
-    parameters.
+    Shazeer, 2020. With two thirds of FeedForward's d_ff, its matrices hold as
+    many parameters. x (..., C) gives (..., C).
     """
 
     def __init__(self, d_model: int, d_ff: int):

@@ -35,7 +35,7 @@ def grow(
     ids = torch.tensor([beam.ids for beam in beams], device=prompt.device)
     rows = torch.cat([prompt.expand(len(beams), -1), ids.long()], dim=1)
     log_p = next_logits(rows).log_softmax(dim=-1)  # (beams, V)
-    before = torch.tensor([beam.log_p for beam in beams]).to(log_p)
+    before = log_p.new_tensor([beam.log_p for beam in beams])
     total = (before[:, None] + log_p).flatten()  # (beams * V,)
     best = total.topk(min(number, len(total)))
     V = log_p.shape[-1]
@@ -79,7 +79,8 @@ def beam_search(
     for _ in range(max_new_tokens):
         # A beam has one way to end. So of twice as many, enough go on.
         longer = grow(next_logits, prompt, beams, 2 * width)
-        finished += [beam for beam in longer if beam.ids[-1] == end_id]
+        ended = [beam for beam in longer[:width] if beam.ids[-1] == end_id]
+        finished += ended
         beams = [beam for beam in longer if beam.ids[-1] != end_id][:width]
         if is_over(beams, finished, width, max_new_tokens, alpha):
             break

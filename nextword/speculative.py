@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nextword.cache import KVCache, caches
 from nextword.generation import (
+    GREEDY,
     Sampling,
     check_room,
     evaluating,
@@ -43,7 +44,7 @@ def accept(
     tokens = []
     for g, x in enumerate(guesses):
         u = torch.rand((), generator=generator, device=p.device)
-        if u * q[g][x] > p[g][x]:
+        if u * q[g][x] >= p[g][x]:
             rest = (p[g] - q[g]).clamp(min=0)  # all 0 only by rounding
             return [*tokens, draw(rest if rest.any() else p[g], generator)]
         tokens.append(x)
@@ -64,7 +65,7 @@ def distributions(
     """The distributions (T, V) after each of the T ids that the cache lacks."""
     device = next(model.parameters()).device
     new = torch.tensor([ids[len(cache[0]) :]], device=device)  # (1, T)
-    return probabilities(model(new, None, cache)[0], new, sampling)
+    return probabilities(model(new, None, cache)[0], new, sampling).cpu()
 
 
 def guess(
@@ -90,7 +91,7 @@ def speculate(
     prompt: Sequence[int],
     max_new_tokens: int,
     guesses: int = 4,
-    sampling: Sampling = Sampling(),  # noqa: B008, it is frozen
+    sampling: Sampling = GREEDY,
     generator: torch.Generator | None = None,
 ) -> Speculated:
     """What `model` says after a prompt, with ``guesses`` of `draft` a round."""
