@@ -49,6 +49,7 @@ def pytorch_layer(
         config.activation,
         batch_first=True,
         norm_first=config.norm_first,
+        dtype=ours.feed_forward.linear1.weight.dtype,
     )
     copy_attention(theirs.self_attn, ours.attention)
     if decoder:
@@ -85,7 +86,7 @@ def hugging_face_gpt2(ours: GPT) -> transformers.GPT2LMHeadModel:
             eos_token_id=None,
             attn_implementation="sdpa",
         )
-    )
+    ).to(ours.lm_head.weight.dtype)
     body = theirs.transformer
     body.wte.weight.copy_(ours.embedding.tokens.weight)
     body.wpe.weight.copy_(ours.embedding.positions.weight)

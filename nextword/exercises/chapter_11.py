@@ -433,8 +433,15 @@ def cached_step(answer, rng):
     """Position, keys and values of the newest token; attention; caches."""
     cases = []
     for n, C, D in ((0, 3, 2), (1, 4, 2), (3, 5, 4)):
-        shapes = (C,), (n + 3, C), (n, D), (n, D), (C, D), (C, D), (C, D)
-        cases.append(tuple(_tensor(rng, *shape) for shape in shapes))
+        vectors = (C,), (n + 3, C), (n, D), (n, D)
+        maps = [(C, D)] * 3
+        cases.append(
+            (
+                *(_tensor(rng, *shape) for shape in vectors),
+                # Small maps: a softmax of huge scores would look only at itself.
+                *(0.4 * _tensor(rng, *shape) for shape in maps),
+            )
+        )
 
     def step(
         place=lambda n: n,

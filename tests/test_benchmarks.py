@@ -1,0 +1,119 @@
+"""The peers of the benchmarks compute what we compute, and what was recorded."""
+
+import json
+
+import pytest
+import torch
+
+from benchmarks import generation, peers, record
+from nextword.blocks import DecoderLayer, EncoderLayer, TransformerConfig
+from nextword.generation import generate
+from nextword.transformer import GPT
+
+EXACT = {"rtol": 1e-10, "atol": 1e-10}
+
+
+def read(name):
+    path = record.RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def shaken(module):
+    """The module in float64, with random numbers in every parameter."""
+    module = module.double()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in module.parameters():
+            noise = torch.randn(p.shape, generator=generator)
+            p.add_(0.1 * noise)
+    return module
+
+
+@pytest.mark.parametrize("kind", [EncoderLayer, DecoderLayer])
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_pytorchs_layers_are_ours(kind, norm_first):
+    config = TransformerConfig(
+        9, 8, 16, 4, activation="relu", norm_first=norm_first
+    )
+    ours = shaken(kind(config))
+    theirs = peers.pytorch_layer(ours, config)
+    x, memory = torch.randn(2, 2, 6, 16, dtype=torch.float64)
+    if kind is EncoderLayer:
+        torch.testing.assert_close(theirs(x), ours(x), **EXACT)
+    else:
+        causal = torch.nn.Transformer.generate_square_subsequent_mask(
+            6, dtype=torch.float64
+        )
+        out = theirs(x, memory, tgt_mask=causal, tgt_is_causal=True)
+        torch.testing.assert_close(out, ours(x, memory), **EXACT)
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """A small GPT, and Hugging Face's GPT-2 with its weights."""
+    config = TransformerConfig(31, 24, 16, 4, 3, activation="gelu_tanh")
+    ours = shaken(GPT(config)).eval()
+    return ours, peers.hugging_face_gpt2(ours).eval()
+
+
+def test_hugging_faces_gpt2_is_ours_in_logits_and_gradients(pair):
+    ours, theirs = pair
+    ids = torch.randint(31, (2, 20), generator=torch.Generator().manual_seed(1))
+    mine, peer = ours(ids), theirs(ids, use_cache=False).logits
+    torch.testing.assert_close(peer, mine, **EXACT)
+    weights = torch.cos(torch.arange(mine.numel())).view_as(mine).double()
+    (mine * weights).sum().backward()
+    (peer * weights).sum().backward()
+    block, layer = theirs.transformer.h[1], ours.decoder.layers[1]
+    for a, b in (
+        (theirs.transformer.wte.weight, ours.embedding.tokens.weight),
+        (theirs.transformer.wpe.weight, ours.embedding.positions.weight),
+        (block.ln_2.weight, layer.residual2.norm.weight),
+    ):
+        torch.testing.assert_close(a.grad, b.grad, **EXACT)
+    joined = block.attn.c_attn.weight.grad.T.split(16)
+    for part, name in zip(joined, ("q_proj", "k_proj", "v_proj"), strict=True):
+        own = getattr(layer.attention, name).weight.grad
+        torch.testing.assert_close(part, own, **EXACT)
+
+
+def test_hugging_face_generates_the_same_ids(pair):
+    ours, theirs = pair
+    ids = torch.tensor([[3, 1, 4]])
+    out = theirs.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=15,
+        min_new_tokens=15,
+        do_sample=False,
+        pad_token_id=0,
+    )
+    said = generate(ours, [[3, 1, 4]], 15)[0]
+    assert (
+        out[0, 3:].tolist() == said == generation.uncached(ours, [3, 1, 4], 15)
+    )
+
+
+def test_the_record_of_the_layers_says_not_slower():
+    rows = read("layers")["rows"]
+    assert {row["task"] for row in rows} == {
+        "encoder layer",
+        "decoder layer",
+        "GPT step",
+    }
+    assert all(row["ratio"] <= 1.0 and row["rounds"] >= 10 for row in rows)
+
+
+def test_the_record_of_generation_says_three_times_as_fast():
+    small = [row for row in read("generation")["rows"] if row["C"] == 128]
+    rates = {row["method"]: row["tokens_per_second"] for row in small}
+    assert rates["ours, cached"] >= 3 * rates["hugging face, cached"]
+    assert rates["ours, cached"] > 10 * rates["ours, not cached"]
+
+
+@pytest.mark.parametrize("name", ["layers", "generation", "tokenizer"])
+def test_a_record_says_where_it_comes_from(name):
+    content = read(name)
+    assert content["command"] == f"python -m benchmarks.{name}"
+    assert {"processor", "cores", "python"} <= content["machine"].keys()
+    assert content["notes"] and content["date"] >= "2026-01-01"
