@@ -66,6 +66,12 @@ def _wrong_frequencies(answer: Callable) -> list[Mistake]:
     ]
 
 
+def _turned(x, angles):
+    """(8.11) for the pairs i and i + D / 2."""
+    (a, b), cos, sin = x.chunk(2, -1), angles.cos(), angles.sin()
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+
 def _interleave(a, b):
     return torch.stack([a, b], dim=-1).flatten(-2)
 
@@ -467,84 +473,118 @@ def distance_bias(answer, rng):
     )
 
 
-@exercise("8.5", "Padding on the left")
-def places(answer, rng: random.Random):
-    """Real tokens so far, minus one; 0 at the padding."""
+@exercise("8.5", "The scores of new tokens")
+def new_scores(answer, rng: random.Random):
+    """Turned queries, the last T of S places, with all turned keys."""
 
-    def texts(T, lengths):
-        return torch.arange(T) >= T - torch.tensor(lengths)[:, None]
+    def numbers(*shape):
+        generator = torch.Generator().manual_seed(rng.getrandbits(40))
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    short = rng.randrange(2, 5)
-    cases = [
-        (torch.tensor([[False, True, True]]),),
-        (texts(4, [4, 2]),),
-        (texts(6, [short, 1, 5]),),
-        (texts(8, [5, short + 2]),),
-    ]
+    unit = torch.tensor([[1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    cases = [(unit[:1], unit)]
+    for T, S, D in ((1, 4, 4), (3, 5, 6), (2, 6, 4)):
+        cases.append((numbers(T, D), numbers(S, D)))
 
-    def count(real):
-        return real.long().cumsum(1)
+    def turned(x, places):
+        return _turned(x, places[:, None] * _frequencies(x.shape[1]))
 
-    def column(real):
-        return torch.arange(real.shape[1]).expand(real.shape)
+    def scores(
+        q,
+        k,
+        q_at=lambda t: t,
+        k_at=lambda t: t,
+        mark=turned,
+        root=lambda q, k: q.shape[1] ** 0.5,
+    ):
+        S = len(k)
+        t = torch.arange(S, dtype=torch.float64)
+        marked_q = mark(q, q_at(t[S - len(q) :]))
+        return marked_q @ mark(k, k_at(t)).T / root(q, k)
+
+    def by(**how):
+        return lambda q, k: scores(q, k, **how)
+
+    def added(x, places):
+        angles = places[:, None] * _frequencies(x.shape[1])
+        return x + _interleave(angles.sin(), angles.cos())
+
+    def neighbours(x, places):
+        angles = places[:, None] * _frequencies(x.shape[1])
+        a, b, c, s = x[:, 0::2], x[:, 1::2], angles.cos(), angles.sin()
+        return _interleave(a * c - b * s, a * s + b * c)
 
     compare(
         answer,
-        lambda real: (count(real) - 1).clamp(min=0),
+        scores,
         cases,
         [
             Mistake(
-                column,
-                "Padding is counted: these are the numbers of the columns. "
-                "The first real token of each row has the position 0.",
+                by(q_at=lambda t: t - t[0]),
+                "Your queries restart at position 0. They belong to the last "
+                "T tokens: the first of them stands at S - T.",
             ),
             Mistake(
-                lambda real: column(real) * real,
-                "Padding is counted: it gets 0, but the first real token "
-                "still has the number of its column.",
+                by(q_at=lambda t: t + 1),
+                "Your queries stand one place too far to the right: the last "
+                "one belongs to the last token, at position S - 1.",
             ),
             Mistake(
-                lambda real: count(real) - 1,
-                "Padding gets the position -1, which in a table of positions "
-                "is the last row. Make it 0, for instance by `clamp`.",
+                by(k_at=lambda t: 0 * t),
+                "Only the queries are turned. Then no key says where it "
+                "stands: turn the keys as well.",
             ),
             Mistake(
-                count,
-                "Your positions start at 1: `cumsum` counts the token itself. "
-                "Subtract 1, and keep the padding at 0.",
+                by(q_at=lambda t: 0 * t),
+                "Only the keys are turned, or all queries stand at position "
+                "0. Turn each query by its own position.",
             ),
             Mistake(
-                lambda real: (count(real) - 1).masked_fill(~real, 1),
-                "Padding gets 1. Some libraries do this, but here it gets 0.",
+                by(q_at=lambda t: 0 * t, k_at=lambda t: 0 * t),
+                "Nothing is turned: these scores know no positions.",
             ),
             Mistake(
-                lambda real: (real.long().cumsum(0) - 1).clamp(min=0),
-                "You count down the columns, through the batch. A text is a "
-                "row: count along axis 1.",
+                by(q_at=lambda t: 2 * t, k_at=lambda t: 2 * t),
+                "Positions enter twice: every distance is doubled. Turn each "
+                "vector once.",
             ),
             Mistake(
-                lambda real: column(real) - (~real).sum(1, keepdim=True),
-                "Your padding has negative positions, which count from the end "
-                "of a table. Make them 0.",
+                by(q_at=lambda t: -t, k_at=lambda t: -t),
+                "You turn in the other direction: a key before the query gets "
+                "the score of one after it.",
             ),
             Mistake(
-                lambda real: (column(real) - (~real).sum(1).min()) * real,
-                "All of your rows are moved by the same number. Each row has "
-                "its own amount of padding.",
+                by(k_at=lambda t: -t),
+                "Queries and keys turn in opposite directions, so the scores "
+                "depend on the sum of the positions. Turn both the same way.",
             ),
             Mistake(
-                lambda real: real.long().flip(1).cumsum(1).flip(1) - 1,
-                "You count from the end: the last token has your position 0. "
-                "The first real token should have it.",
+                by(mark=added),
+                "You add sinusoids to queries and keys. Rotary positions "
+                "turn what is there and add nothing.",
             ),
             Mistake(
-                lambda real: (real.long().flip(1).cumsum(1).flip(1) - 1) * real,
-                "You count from the end: the last token has your position 0. "
-                "The first real token should have it.",
+                by(mark=neighbours),
+                "Your pairs are neighbours, 2i and 2i + 1. In our library, "
+                "i and i + D / 2 form a pair.",
             ),
             Mistake(
-                lambda real: (~real).long().cumsum(1),
-                "You count the padding. Count the real tokens.",
+                by(root=lambda q, k: 1.0),
+                "The division by the root of D is missing.",
+            ),
+            Mistake(
+                by(root=lambda q, k: q.shape[1]),
+                "You divide by D. Divide by its root.",
+            ),
+            Mistake(
+                by(root=lambda q, k: len(k) ** 0.5),
+                "You divide by the root of S, the number of keys. D is the "
+                "size of a query.",
+            ),
+            Mistake(
+                lambda q, k: scores(q, k).softmax(-1),
+                "These are the weights. Return the scores, before the softmax.",
             ),
         ],
+        TOLERANCE,
     )

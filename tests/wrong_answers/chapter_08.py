@@ -315,41 +315,66 @@ def bias_not_a_number(H, T):
     return bias + (distance < 0) * -math.inf
 
 
-def places_columns(real):
-    return torch.arange(real.shape[1]).repeat(len(real), 1)
+def scores_of(q, k, q_angles, k_angles):
+    return turned(q, q_angles) @ turned(k, k_angles).T / math.sqrt(q.shape[1])
 
 
-def places_columns_hidden(real):
-    return torch.where(real, torch.arange(real.shape[1]), 0)
+def new_scores_restart(q, k):
+    return scores_of(q, k, angles_of(q), angles_of(k))
 
 
-def places_minus_one(real):
-    return torch.cumsum(real, dim=1) - 1
+def new_scores_one_too_far(q, k):
+    return scores_of(q, k, angles_of(q, len(k) - len(q) + 1), angles_of(k))
 
 
-def places_from_one(real):
-    return torch.cumsum(real.int(), dim=1)
+def new_scores_only_queries(q, k):
+    at = angles_of(k)[-len(q) :]
+    return turned(q, at) @ k.T / math.sqrt(q.shape[1])
 
 
-def places_library_style(real):
-    return (real.long().cumsum(-1) - 1).masked_fill(~real, 1)
+def new_scores_only_keys(q, k):
+    return q @ turned(k, angles_of(k)).T / math.sqrt(q.shape[1])
 
 
-def places_down_the_batch(real):
-    return (real.cumsum(0) - 1).clamp(min=0)
+def new_scores_plain(q, k):
+    return q @ k.T / math.sqrt(q.shape[1])
 
 
-def places_subtracted(real):
-    padding = (~real).sum(dim=1, keepdim=True)
-    return torch.arange(real.shape[1]) - padding
+def new_scores_twice(q, k):
+    angles = angles_of(k)
+    q, k = turned(q, angles[-len(q) :]), turned(k, angles)
+    return scores_of(q, k, angles[-len(q) :], angles)
 
 
-def places_from_the_end(real):
-    out = torch.zeros(real.shape, dtype=torch.long)
-    for b, row in enumerate(real):
-        n = int(row.sum())
-        out[b, real.shape[1] - n :] = torch.arange(n - 1, -1, -1)
-    return out
+def new_scores_backwards(q, k):
+    angles = angles_of(k)
+    return scores_of(q, k, -angles[-len(q) :], -angles)
+
+
+def new_scores_opposite(q, k):
+    angles = angles_of(k)
+    return scores_of(q, k, angles[-len(q) :], -angles)
+
+
+def new_scores_no_root(q, k):
+    angles = angles_of(k)
+    return turned(q, angles[-len(q) :]) @ turned(k, angles).T
+
+
+def new_scores_root_of_keys(q, k):
+    return new_scores_no_root(q, k) / math.sqrt(len(k))
+
+
+def new_scores_weights(q, k):
+    scores = new_scores_no_root(q, k) / math.sqrt(q.shape[1])
+    return torch.softmax(scores, dim=-1)
+
+
+def new_scores_added(q, k):
+    angles = angles_of(k)
+    pe = torch.zeros(k.shape, dtype=k.dtype)
+    pe[:, 0::2], pe[:, 1::2] = angles.sin(), angles.cos()
+    return (q + pe[-len(q) :]) @ (k + pe).T / q.shape[1] ** 0.5
 
 
 WRONG = {
@@ -417,14 +442,17 @@ WRONG = {
         (bias_not_a_number, "0 times infinity"),
     ],
     "8.5": [
-        (places_columns, "the numbers of the columns"),
-        (places_columns_hidden, "it gets 0, but the first real token"),
-        (places_minus_one, "Padding gets the position -1"),
-        (places_from_one, "`cumsum` counts the token itself"),
-        (places_library_style, "Some libraries do this"),
-        (places_down_the_batch, "through the batch"),
-        (places_subtracted, "Your padding has negative positions"),
-        (places_from_the_end, "You count from the end"),
-        (lambda real: (~real).cumsum(1), "You count the padding"),
+        (new_scores_restart, "restart at position 0"),
+        (new_scores_one_too_far, "one place too far"),
+        (new_scores_only_queries, "Only the queries are turned"),
+        (new_scores_only_keys, "Only the keys are turned"),
+        (new_scores_plain, "Nothing is turned"),
+        (new_scores_twice, "Positions enter twice"),
+        (new_scores_backwards, "the other direction"),
+        (new_scores_opposite, "opposite directions"),
+        (new_scores_no_root, "root of D is missing"),
+        (new_scores_root_of_keys, "root of S"),
+        (new_scores_weights, "These are the weights"),
+        (new_scores_added, "You add sinusoids"),
     ],
 }
