@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from nextword import storage
+from nextword import parallel, storage
 
 
 def save_checkpoint(
@@ -28,11 +28,12 @@ def save_checkpoint(
     """Everything that training needs to go on, in one safetensors file.
 
     ``config`` and ``history`` are dataclasses. The file is written whole or not
-    at all.
+    at all. Of several processes, the first one writes.
     """
     tensors = {f"model.{n}": p for n, p in model.named_parameters()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": x for k, x in state.items()}
+    tensors = {n: parallel.whole(x).cpu() for n, x in tensors.items()}
     tensors["rng.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
@@ -43,7 +44,9 @@ def save_checkpoint(
         "history": json.dumps(asdict(history)),
         "sha256": storage.BLANK,
     }
-    storage.write_bytes(path, storage.seal(save(tensors, metadata)))
+    if parallel.rank() == 0:
+        storage.write_bytes(path, storage.seal(save(tensors, metadata)))
+    parallel.wait()
 
 
 def load_checkpoint(
@@ -62,13 +65,15 @@ def load_checkpoint(
     check_checkpoint(path, tensors, saved["config"], model, now)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"model.{name}"])
+            parameter.copy_(parallel.like(tensors[f"model.{name}"], parameter))
+    groups = optimizer.state_dict()["param_groups"]
+    trained = [p for group in optimizer.param_groups for p in group["params"]]
     state = {}
-    for name, tensor in tensors.items():
+    for name, tensor in sorted(tensors.items()):  # in all processes alike
         if name.startswith("optimizer."):
             _, i, key = name.split(".", 2)
+            tensor = parallel.like(tensor, trained[int(i)])
             state.setdefault(int(i), {})[key] = tensor
-    groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     torch.set_rng_state(tensors["rng.cpu"])
     if "rng.cuda" in tensors and torch.cuda.is_available():

@@ -24,7 +24,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
     Whatever happens on the way, ``path`` holds the old content or the new one.
     No other file stays behind, unless the process is killed. Missing folders
-    are made.
+    are made. An OSError names the path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,8 +35,10 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         mode = path.stat().st_mode if path.exists() else 0o644
         Path(temporary).chmod(mode)
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            error.filename = str(path)
         raise
 
 
@@ -56,11 +58,15 @@ def check_seal(content: bytes, digest: str) -> None:
 class Stored:
     """A dataclass kept as one JSON file, with a digest of its content."""
 
+    def digest(self) -> str:
+        """It changes with every field."""
+        return _digest(asdict(self))
+
     def save(self, path: str | Path) -> None:
         """Write the file, whole or not at all."""
-        content = asdict(self)
-        head = {"format": type(self).__name__, "sha256": _digest(content)}
-        write_text(path, json.dumps({**head, "content": content}) + "\n")
+        head = {"format": type(self).__name__, "sha256": self.digest()}
+        stored = {**head, "content": asdict(self)}
+        write_text(path, json.dumps(stored) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -1,7 +1,7 @@
 """A training loop that can be read, interrupted and resumed exactly.
 
 Home: chapter 10, notebooks/10_training.ipynb. Left out: the form of a
-checkpoint, and training by several processes.
+checkpoint, and how several processes share the work (`nextword.parallel`).
 """
 
 import signal
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from nextword import parallel
 from nextword.batches import PairBatch, TokenBatch
 from nextword.checkpoints import load_checkpoint, save_checkpoint
 from nextword.losses import IGNORE, token_losses
@@ -204,7 +205,7 @@ def fit(
             done = training_step(model, loss, parts, optimizer, config)
             history.add(lr, *done)
             progress.show(history)
-            end = stop.requested or step + 1 == config.steps
+            end = parallel.anyone(stop.requested) or step + 1 == config.steps
             if checkpoint and (end or (step + 1) % config.save_every == 0):
                 save_checkpoint(checkpoint, model, optimizer, config, history)
             if end:
@@ -231,7 +232,10 @@ class Progress:
 
     def __init__(self, steps: int, history: History):
         done = len(history.losses)
-        self.bar = tqdm(total=steps, initial=done, unit="step", leave=False)
+        settings = {"disable": True} if parallel.rank() else {}
+        self.bar = tqdm(
+            total=steps, initial=done, unit="step", leave=False, **settings
+        )
         self.targets, self.start = 0, time.perf_counter()
 
     def __enter__(self):
