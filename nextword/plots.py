@@ -213,6 +213,46 @@ def labelled_points(
     return _done(figure)
 
 
+@mpl.rc_context(STYLE)
+def grouped_bars(
+    series: Mapping[str, Mapping[str, float]], value_label: str
+) -> Figure:
+    """Horizontal bars in groups: each named series has a bar in every group.
+
+    Raises ValueError for no series, more than seven, an empty one, or series
+    whose groups differ.
+    """
+    _need(series, "series")
+    _not_too_many(series, "series")
+    groups = list(next(iter(series.values())))
+    _need(groups, "group")
+    for name, values in series.items():
+        if set(values) != set(groups):
+            raise ValueError(
+                f"{name!r} has other groups than the first series. Give every "
+                "series a value for each group."
+            )
+    rows, thick = np.arange(len(groups)), 0.8 / len(series)
+    figure, axes = _new(height=1.2 + 0.24 * len(groups) * (1 + len(series)))
+    for number, (name, values) in enumerate(series.items()):
+        axes.barh(
+            rows + (number - (len(series) - 1) / 2) * thick,
+            [values[group] for group in groups],
+            thick,
+            label=name,
+            color=COLOURS[number],
+            hatch=("", "//", "..", "xx", "--", "++", "oo")[number],
+            edgecolor="white",
+        )
+    axes.set_yticks(rows, groups)
+    axes.invert_yaxis()
+    axes.grid(False, axis="y")
+    axes.set_xlabel(value_label)
+    if len(series) > 1:
+        axes.legend()
+    return _done(figure)
+
+
 def _need(items: Sequence | Mapping, kind: str) -> None:
     if len(items) == 0:
         raise ValueError(f"There is no {kind} to draw. Pass at least one.")

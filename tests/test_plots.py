@@ -36,6 +36,9 @@ EXAMPLES = {
         y_log=True,
         groups={"first": ["a", "b"], "second": ["c"]},
     ),
+    "grouped_bars": lambda: plots.grouped_bars(
+        {"one": {"a": 1.0, "b": -2.0}, "two": {"a": 3.0, "b": 0.5}}, "nats"
+    ),
 }
 
 
@@ -214,7 +217,28 @@ def test_labelled_points_puts_a_name_at_each_point():
     }
 
 
+def test_grouped_bars_stand_in_their_groups():
+    figure = plots.grouped_bars(
+        {"one": {"a": 1.0, "b": -2.0}, "two": {"b": 0.5, "a": 3.0}}, "nats"
+    )
+    axes = figure.axes[0]
+    assert [patch.get_width() for patch in axes.patches] == [1, -2, 3, 0.5]
+    middles = [p.get_y() + p.get_height() / 2 for p in axes.patches]
+    assert middles == pytest.approx([-0.2, 0.8, 0.2, 1.2])
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["a", "b"]
+    assert axes.yaxis_inverted()
+
+
 BAD = {
+    "no grouped bars": (lambda: plots.grouped_bars({}, "x"), "at least one"),
+    "an empty group of bars": (
+        lambda: plots.grouped_bars({"a": {}}, "x"),
+        "no group",
+    ),
+    "groups that differ": (
+        lambda: plots.grouped_bars({"a": {"x": 1}, "b": {"y": 1}}, "x"),
+        "'b' has other groups",
+    ),
     "no series": (lambda: plots.lines({}, "x", "y"), "at least one"),
     "empty series": (
         lambda: plots.lines({"loss": ([], [])}, "x", "y"),

@@ -8,6 +8,8 @@ from collections import Counter
 import pytest
 
 from nextword import town, town_score
+from nextword.gaps import WITH_RECAPS
+from nextword.stories import SHORT
 from nextword.telling import Option, Reader, Teller, next_tokens
 from nextword.town import (
     Scene,
@@ -19,6 +21,7 @@ from nextword.town import (
 from nextword.town_chinese import chinese
 from nextword.town_score import first_wrong, is_legal, next_token, score
 from nextword.town_words import MOODS, PEOPLE, PLACES, THEMES, THINGS
+from tools import notebooks
 
 TINY = TownConfig(people=1, things=1, min_events=0, max_events=1)
 CONFIGS = [TownConfig(), TownConfig(2, 2, 3, 5, recaps=3), TINY]
@@ -258,3 +261,19 @@ def test_a_reader_says_the_tokens_it_was_given():
     assert tell(reader, story.theme, TownConfig()).events == story.events
     assert reader.log_p == story.log_p
     assert story.theme in THEMES
+
+
+def test_the_page_of_the_book_tells_the_truth():
+    page = (notebooks.ROOT / "book" / "town.md").read_text(encoding="utf-8")
+    story = make_story(2, SHORT)
+    assert text(story) in page and "".join(chinese(story)) in page
+    assert f"nats, {-sum(score(story.tokens, SHORT)):.2f}" in page
+    assert questions(story)[0].text in page
+    for name, config in [
+        ("SHORT", SHORT),
+        ("TownConfig()", TownConfig()),
+        ("WITH_RECAPS", WITH_RECAPS),
+    ]:
+        events = f"{config.min_events} to {config.max_events}"
+        sizes = f"| {config.people} | {config.things} | {events} |"
+        assert f"| `{name}` {sizes} {config.recaps} |" in page
