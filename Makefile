@@ -70,6 +70,8 @@ benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.tokenizer
 	$(BIN)/python -m benchmarks.layers
 	$(BIN)/python -m benchmarks.generation
+	$(BIN)/python -m benchmarks.pretraining
+	$(BIN)/python -m benchmarks.scaling
 
 # Used once a week to learn early what the next pins will break.
 newest: $(READY)

@@ -13,6 +13,7 @@ FLOORS = {
     "nextword.metrics": 0,
     "nextword.ngram": 0,
     "nextword.optim": 0,
+    "nextword.parallel": 0,
     "nextword.plots": 0,
     "nextword.storage": 0,
     "nextword.telling": 0,
@@ -22,7 +23,10 @@ FLOORS = {
     "nextword.checkpoints": 1,
     "nextword.corpora": 1,
     "nextword.diagrams": 1,
+    "nextword.downloads": 1,
     "nextword.layers": 1,
+    "nextword.masking": 1,
+    "nextword.muon": 1,
     "nextword.positions": 1,
     "nextword.search": 1,
     "nextword.tokenizer": 1,
@@ -31,12 +35,22 @@ FLOORS = {
     "nextword.town_chinese": 2,
     "nextword.town_score": 2,
     "nextword.training": 2,
+    "nextword.words": 2,
+    "nextword.stories": 3,
     "nextword.transformer": 3,
     "nextword.flat": 4,
+    "nextword.gaps": 4,
+    "nextword.pretrained": 4,
+    "nextword.scaling": 4,
     "nextword.generation": 5,
+    "nextword.pretraining": 5,
+    "nextword.evaluation": 6,
+    "nextword.filling": 6,
     "nextword.speculative": 6,
     "nextword.exercises": 8,
-    "nextword.cli": 9,
+    "nextword.commands": 9,
+    "nextword.cli": 10,
+    "nextword.__main__": 11,
 }
 
 
@@ -144,6 +158,8 @@ def test_the_table_of_the_design_names_no_missing_file():
     text = (notebooks.ROOT / "CONTRIBUTING.md").read_text("utf-8")
     table = {
         (int(floor), f"nextword.{module}")
-        for floor, module in re.findall(r"^\| (\d) \| `(\w+)/?` \|", text, re.M)
+        for floor, module in re.findall(
+            r"^\| (\d+) \| `(\w+)/?` \|", text, re.M
+        )
     }
     assert table == {(floor, module) for module, floor in FLOORS.items()}
