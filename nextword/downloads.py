@@ -46,10 +46,10 @@ def folders() -> list[Path]:
     return [Path(given), cache] if given else [cache]
 
 
-def find(file: PublicFile) -> Path:
-    """The path of an intact copy, fetched now if there is none.
+def at_hand(file: PublicFile) -> Path | None:
+    """The path of an intact copy on this computer; it never fetches one.
 
-    Raises ValueError, with a remedy, if none can be had; nothing is kept then.
+    Raises ValueError, with a remedy, for a copy that is damaged.
     """
     for folder in folders():
         path = folder / file.name
@@ -57,7 +57,17 @@ def find(file: PublicFile) -> Path:
             remedy = "Delete it, and it will be fetched again."
             check(path.read_bytes(), file, str(path), remedy)
             return path
-    content = fetch(file)
+    return None
+
+
+def find(file: PublicFile) -> Path:
+    """The path of an intact copy, fetched now if there is none.
+
+    Raises ValueError, with a remedy, if none can be had; nothing is kept then.
+    """
+    if path := at_hand(file):
+        return path
+    content, path = fetch(file), folders()[-1] / file.name
     check(content, file, file.url, own_copy(file))
     storage.write_bytes(path, content)
     return path

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nextword import downloads
-from nextword.downloads import SHAKESPEARE, PublicFile, find
+from nextword.downloads import SHAKESPEARE, PublicFile, at_hand, find
 
 CONTENT = "Once upon a time. 猫\r\n".encode() * 500
 GIVEN = Path(os.environ.get("NEXTWORD_DATA", "nowhere")) / SHAKESPEARE.name
@@ -261,6 +261,16 @@ def test_a_disk_that_is_full_keeps_nothing(server, cache, monkeypatch):
     assert error.value.filename == str(cache / "story.txt")
     assert files(cache) == {}
     assert find(public(server)).read_bytes() == CONTENT
+
+
+def test_a_file_at_hand_is_found_and_none_is_fetched(server, asked, cache):
+    assert at_hand(public(server)) is None
+    assert asked == [] and files(cache) == {}
+    path = find(public(server))
+    assert at_hand(public(server)) == path and len(asked) == 1
+    path.write_bytes(CONTENT[1:])
+    with pytest.raises(ValueError, match="Delete it"):
+        at_hand(public(server))
 
 
 def test_shakespeare_is_pinned():
