@@ -68,6 +68,15 @@ def check_attention(q: Tensor, k: Tensor, mask: Tensor | None) -> None:
         )
 
 
+def check_values(k: Tensor, v: Tensor) -> None:
+    """Raise ValueError, with a remedy, unless each key has its value."""
+    if v.shape[-2] != k.shape[-2]:
+        raise ValueError(
+            f"There are {k.shape[-2]} keys but {v.shape[-2]} values. Each key "
+            "needs its value: make both from the same sequence."
+        )
+
+
 def attention_weights(
     q: Tensor, k: Tensor, mask: Tensor | None = None
 ) -> Tensor:
@@ -93,11 +102,7 @@ def attention(
     q (..., T, D), k (..., S, D) and v (..., S, E) give (..., T, E). ``mask``
     is bool and fits (..., T, S). Raises ValueError for sizes that do not fit.
     """
-    if v.shape[-2] != k.shape[-2]:
-        raise ValueError(
-            f"There are {k.shape[-2]} keys but {v.shape[-2]} values. Each key "
-            "needs its value: make both from the same sequence."
-        )
+    check_values(k, v)
     return attention_weights(q, k, mask) @ v  # (..., T, E)
 
 
@@ -116,6 +121,7 @@ def fused_attention(
     look only back. ``dropout`` acts on the weights. Raises ValueError for sizes
     that do not fit. (Dao et al., 2022.)
     """
+    check_values(k, v)
     T, S = q.shape[-2], k.shape[-2]
     if causal and T > S:
         raise ValueError(

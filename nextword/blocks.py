@@ -5,6 +5,7 @@ a token and not padding. Left out: what turns token vectors into logits, and the
 caches themselves, which chapter 11 builds.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,13 +48,15 @@ def check_config(config: Any) -> None:
         if type(value) is not int or value < 1:
             raise ValueError(f"{name} is {value!r}. Pass an int of 1 or more.")
     D = head_size(config.d_model, config.n_heads)
-    if not 0 <= config.dropout < 1:
-        raise ValueError(
-            f"dropout is {config.dropout}. It is the share of numbers to set "
-            "to 0: choose 0 or more, and less than 1."
-        )
+    for name, below in {"dropout": 1, "norm_eps": math.inf}.items():
+        value = getattr(config, name)
+        if not isinstance(value, int | float) or not 0 <= value < below:
+            raise ValueError(
+                f"{name} is {value!r}. Choose a number of 0 or more, and less "
+                f"than {below}."
+            )
     for name, choices in {
-        "activation": ACTIVATIONS,
+        "activation": tuple(ACTIVATIONS),
         "positions": ("learned", "sinusoidal", "rotary"),
         "norm_first": (True, False),
     }.items():

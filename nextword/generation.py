@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nextword.blocks import check_ids
 from nextword.cache import caches
 from nextword.flat import flat_gpt
 from nextword.transformer import GPT
@@ -73,7 +74,8 @@ class Sampling:
     def __post_init__(self):
         right = {
             "temperature": self.temperature >= 0,
-            "top_k": self.top_k is None or self.top_k >= 1,
+            "top_k": self.top_k is None
+            or (isinstance(self.top_k, int) and self.top_k >= 1),
             "top_p": self.top_p is None or 0 < self.top_p <= 1,
             "min_p": self.min_p is None or 0 <= self.min_p <= 1,
             "repetition": self.repetition > 0,
@@ -82,8 +84,8 @@ class Sampling:
             if not is_right:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}. Temperature is 0 or "
-                    "more, top_k at least 1, top_p and min_p probabilities, "
-                    "and repetition above 0."
+                    "more, top_k a whole number from 1, top_p and min_p are "
+                    "probabilities, and repetition is above 0."
                 )
 
 
@@ -218,6 +220,7 @@ def generate(
     A text ends before one of the ``stop`` sequences, or at its full length.
     """
     ids, real = left_pad(prompts)  # (B, T)
+    check_ids(ids, model.config)
     check_room(ids.shape[1] + max_new_tokens, model.config.context_length)
     texts, running = [[] for _ in prompts], set(range(len(prompts)))
     with evaluating(model) as device:
@@ -249,6 +252,7 @@ def translate(
     values of the sources are computed once.
     """
     source, real = left_pad(sources)  # (B, S)
+    check_ids(source, model.config)
     check_room(max_new_tokens + 1, model.config.context_length)
     texts, running = [[] for _ in sources], set(range(len(sources)))
     with evaluating(model) as device:

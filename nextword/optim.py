@@ -24,8 +24,9 @@ def adamw_step(
 ) -> None:
     """Step ``t`` = 1, 2, ... of AdamW: changes parameter, m and v in place.
 
-    Loshchilov and Hutter, 2019, algorithm 2. m and v are running means of the
-    gradient and of its square, of the parameter's shape, 0 at first.
+    Loshchilov and Hutter, 2019, algorithm 2, with the decay times the learning
+    rate, as in PyTorch. m and v are running means of the gradient and of its
+    square, of the parameter's shape, 0 at first.
     """
     beta1, beta2 = betas
     m.mul_(beta1).add_(gradient, alpha=1 - beta1)

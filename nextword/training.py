@@ -4,12 +4,14 @@ Home: chapter 10, notebooks/10_training.ipynb. Left out: the form of a
 checkpoint, and how several processes share the work (`nextword.parallel`).
 """
 
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,25 @@ from nextword.losses import IGNORE, token_losses
 from nextword.optim import clip_gradients, parameter_groups, warmup_cosine
 
 Loss = Callable[[nn.Module, tuple], tuple[Tensor, int]]
+
+
+def check_training(config: Any) -> None:
+    """Raise ValueError, with a remedy, for the first wrong value."""
+    reals = ("lr", "clip", "weight_decay")
+    may_be_0 = ("weight_decay", "warmup", "seed")
+    for name in ("steps", "accumulate", "save_every", *may_be_0[1:], *reals):
+        value = getattr(config, name)
+        right = isinstance(value, int | float if name in reals else int)
+        right = right and (value > 0 or (name in may_be_0 and value == 0))
+        if not right or (value == math.inf and name != "clip"):
+            kind = "finite number" if name in reals else "whole number"
+            least = "of 0 or more" if name in may_be_0 else "above 0"
+            raise ValueError(f"{name} is {value!r}. Choose a {kind} {least}.")
+    if config.precision not in ("float32", "bfloat16"):
+        raise ValueError(
+            f"precision is {config.precision!r}. Choose float32 or bfloat16."
+        )
+    warmup_cosine(0, config.steps, config.warmup, config.final)
 
 
 @dataclass(frozen=True)
@@ -40,16 +61,7 @@ class TrainConfig:
     save_every: int = 500  # steps between two checkpoints
 
     def __post_init__(self):
-        for name in ("steps", "accumulate", "save_every", "lr", "clip"):
-            value, whole = getattr(self, name), name not in ("lr", "clip")
-            if not value > 0 or (whole and not isinstance(value, int)):
-                kind = "whole number" if whole else "number"
-                raise ValueError(f"{name} is {value}. Choose a {kind} above 0.")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(
-                f"precision is {self.precision!r}. Choose float32 or bfloat16."
-            )
-        warmup_cosine(0, self.steps, self.warmup, self.final)
+        check_training(self)
 
 
 @dataclass

@@ -226,6 +226,7 @@ def test_greedy_and_a_temperature_of_zero_take_the_largest_logit():
     [
         {"temperature": -0.1},
         {"top_k": 0},
+        {"top_k": 1.5},
         {"top_p": 0.0},
         {"top_p": 1.1},
         {"min_p": -0.1},
@@ -326,6 +327,12 @@ def test_generate_says_what_the_uncached_loop_says(positions):
         slow = say_slowly(model, prompt, 12)
         assert generate(model, [prompt], 12) == [slow]
         assert len(set(slow)) > 2, "a model that says one thing proves little"
+
+
+@pytest.mark.parametrize("prompt", [[20], [-1], [1.5], [3, 20]])
+def test_ids_outside_the_vocabulary_are_refused(prompt):
+    with pytest.raises(ValueError, match="The ids go|Pass whole numbers"):
+        generate(gpt(V=20), [prompt], 3)
 
 
 @pytest.mark.parametrize("positions", KINDS)

@@ -225,6 +225,8 @@ def test_fused_attention_refuses_what_it_cannot_use():
         fused_attention(q, k, k, torch.ones(3, 5, dtype=torch.bool))
     with pytest.raises(ValueError, match="Queries have 4 numbers and keys 3"):
         fused_attention(q, torch.zeros(1, 2, 3, 3), k)
+    with pytest.raises(ValueError, match="3 keys but 2 values"):
+        fused_attention(q, k, k[:, :, :2])
 
 
 def test_what_comes_later_changes_nothing_before():
