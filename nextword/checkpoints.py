@@ -57,8 +57,7 @@ def load_checkpoint(
 ) -> dict:
     """Restore what `save_checkpoint` saved; return the fields of the history.
 
-    Raises ValueError for a damaged file, and for one of another model, config
-    or kind of optimizer; then nothing is changed.
+    ValueError for a damaged file or one of another run; then nothing changes.
     """
     tensors, saved = read_checkpoint(path)
     now = {"optimizer": type(optimizer).__name__, **asdict(config)}

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nextword.blocks import check_ids
 from nextword.cache import caches
 from nextword.flat import flat_gpt
 from nextword.transformer import GPT
@@ -200,7 +199,7 @@ def decoding_step(
     flat = flat_gpt(model) if n_texts == 1 and type(model) is GPT else None
 
     def step(new, real):
-        if flat is not None and new.shape[1] == 1:
+        if flat is not None and len(cache[0]):  # after the prompt
             return flat(new, cache)
         return model(new, real, cache)[:, -1]
 
@@ -220,7 +219,6 @@ def generate(
     A text ends before one of the ``stop`` sequences, or at its full length.
     """
     ids, real = left_pad(prompts)  # (B, T)
-    check_ids(ids, model.config)
     check_room(ids.shape[1] + max_new_tokens, model.config.context_length)
     texts, running = [[] for _ in prompts], set(range(len(prompts)))
     with evaluating(model) as device:
@@ -252,7 +250,6 @@ def translate(
     values of the sources are computed once.
     """
     source, real = left_pad(sources)  # (B, S)
-    check_ids(source, model.config)
     check_room(max_new_tokens + 1, model.config.context_length)
     texts, running = [[] for _ in sources], set(range(len(sources)))
     with evaluating(model) as device:

@@ -310,7 +310,7 @@ def test_settings_that_make_no_sense_are_refused(changes, message):
         ({"steps": 0}, "steps is 0. Choose a whole number above 0"),
         ({"steps": -1}, "steps is -1"),
         ({"lr": 0.0}, "lr is 0.0"),
-        ({"warmup": -1}, "warm-up of -1 steps does not fit"),
+        ({"warmup": -1}, "warmup is -1. Choose a whole number of 0 or more"),
         ({"save_every": 0}, "save_every is 0"),
         ({"precision": "float16"}, "Choose float32 or bfloat16"),
         ({"d_model": 30, "n_heads": 4}, "30.*4"),

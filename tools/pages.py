@@ -34,6 +34,12 @@ TAUGHT = (
     "nextword.generation",
     "nextword.search",
     "nextword.speculative",
+    "nextword.stories",
+    "nextword.evaluation",
+    "nextword.masking",
+    "nextword.gaps",
+    "nextword.filling",
+    "nextword.scaling",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
