@@ -331,7 +331,7 @@ def test_generate_says_what_the_uncached_loop_says(positions):
 
 @pytest.mark.parametrize("prompt", [[20], [-1], [1.5], [3, 20]])
 def test_ids_outside_the_vocabulary_are_refused(prompt):
-    with pytest.raises(ValueError, match="The ids go|Pass whole numbers"):
+    with pytest.raises(ValueError, match=r"The ids go|Pass whole numbers"):
         generate(gpt(V=20), [prompt], 3)
 
 
