@@ -25,7 +25,7 @@ class FillScore(NamedTuple):
 def fill_score(
     model: nn.Module, batch: MaskedBatch, rows: int = 64
 ) -> FillScore:
-    """How well a BERT finds the words behind masks."""
+    """How well a BERT finds the words that a batch asks for."""
     total, right, number = 0.0, 0, 0
     with evaluating(model) as device:
         for first in range(0, len(batch.ids), rows):

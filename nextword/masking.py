@@ -25,7 +25,7 @@ class MaskedBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class Masking:
-    """How tokens are hidden. Raises ValueError for shares that make no sense."""
+    """How words are hidden. Raises ValueError for shares that make no sense."""
 
     mask_id: int
     pad_id: int

@@ -37,7 +37,7 @@ class StoryBatches:
     """Batch number ``step``: stories that no other batch has.
 
     Story n of seed s is the town's story number FIRST + s 10^9 + n. With
-    ``number``, only so many come, again and again. ValueError for sizes below 1.
+    ``number``, only so many come, again and again. ValueError for sizes < 1.
     """
 
     batch_size: int

@@ -25,7 +25,6 @@ from nextword.evaluation import (
 from nextword.filling import fill_score
 from nextword.gaps import WITH_RECAPS, held_out_gaps
 from nextword.losses import IGNORE
-from nextword.masking import MaskedBatch
 from nextword.pretrained import ModelCard, Pretrained
 from nextword.stories import SHORT, held_out, story_batch
 from nextword.tokenizer import CharacterTokenizer, Tokenizer, train_tokenizer
@@ -159,69 +158,6 @@ def test_who_knows_the_town_is_at_the_floor():
     loss = mean_loss(Stub(rule), batch)
     assert math.isclose(loss, floor, rel_tol=1e-9)
     assert 0.5 < loss < 0.8
-
-
-# The score of a BERT
-
-
-@pytest.mark.parametrize("rows", [1, 4, 9, 64])
-def test_a_fill_score_is_that_of_a_plain_loop(bert, rows):
-    batch = held_out_gaps(9)
-    bert.eval()
-    nats, right, number = 0.0, 0, 0
-    for ids, real, segments, targets in zip(*batch, strict=True):
-        n = int(real.sum())
-        with torch.no_grad():
-            logits = bert(ids[None, :n], None, segments[None, :n])[0]
-        for place in range(n):
-            target = int(targets[place])
-            if target != IGNORE:
-                nats -= float(logits[place].log_softmax(-1)[target])
-                right += int(logits[place].argmax()) == target
-                number += 1
-    score = fill_score(bert, batch, rows)
-    assert number > 80
-    assert math.isclose(score.loss, nats / number, rel_tol=1e-10)
-    assert score.accuracy == right / number
-    assert type(score.loss) is type(score.accuracy) is float
-
-
-class Knowing(Stub):
-    """Fills the first ``known`` gaps it meets rightly, all others wrongly."""
-
-    def __init__(self, batch, known):
-        super().__init__(None)
-        self.gaps = batch.targets[batch.targets != IGNORE].tolist()
-        self.targets, self.known, self.row = batch.targets, known, 0
-
-    def forward(self, ids, real, segments):
-        targets = self.targets[self.row : self.row + len(ids)]
-        self.row += len(ids)
-        gaps = targets != IGNORE
-        order = gaps.flatten().cumsum(0).view_as(gaps)
-        said = torch.where(gaps & (order <= self.known), targets, 0)
-        self.known = max(0, self.known - int(gaps.sum()))
-        return 30.0 * F.one_hot(said, 92).double()
-
-
-@pytest.mark.parametrize("known", [0, 7, 40, None])
-def test_the_accuracy_counts_gaps_alone(known):
-    batch = held_out_gaps(12)
-    number = int((batch.targets != IGNORE).sum())
-    known = number if known is None else known
-    score = fill_score(Knowing(batch, known), batch, rows=5)
-    assert score.accuracy == known / number
-    assert math.isclose(score.loss, 30 * (1 - known / number), abs_tol=1e-6)
-
-
-def test_who_knows_nothing_fills_gaps_at_ln_v():
-    class Uniform(Stub):
-        def forward(self, ids, real, segments):
-            return torch.zeros(*ids.shape, 92, dtype=torch.float64)
-
-    score = fill_score(Uniform(None), held_out_gaps(70))
-    assert math.isclose(score.loss, math.log(92), rel_tol=1e-12)
-    assert score.accuracy == 0  # id 0 is padding, and never a word
 
 
 # Samples
@@ -465,7 +401,6 @@ ASKED = {
         lambda model: story_losses(model, held_out(3)[0]).tolist(),
     ),
     "mean_loss": (GPT, lambda model: mean_loss(model, held_out(3)[0])),
-    "fill_score": (BERT, lambda model: fill_score(model, held_out_gaps(3))),
     "sample_stories": (GPT, lambda model: sample_stories(model, 2)),
     "text_score": (
         GPT,
@@ -495,14 +430,3 @@ def test_the_mode_is_restored_after_an_error():
     with pytest.raises(ValueError, match="do not fit in a context of 20"):
         story_losses(short, batch)
     assert short.training and not torch.is_inference_mode_enabled()
-    few = small(BERT, vocab_size=30).train()
-    with pytest.raises(ValueError, match="the vocabulary has only 0 to 29"):
-        fill_score(few, held_out_gaps(2))
-    assert few.training and not torch.is_inference_mode_enabled()
-
-
-def test_a_batch_is_left_as_it_was(bert):
-    batch = held_out_gaps(3)
-    before = MaskedBatch(*(part.clone() for part in batch))
-    fill_score(bert, batch)
-    assert all(map(torch.equal, batch, before))
