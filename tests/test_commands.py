@@ -480,7 +480,7 @@ MISTAKES = [
     wrong(f"{STORY} --d-model 0", "d_model is 0. Pass an int of 1 or more."),
     wrong(f"{STORY} --n-heads 0", "n_heads is 0. Pass an int of 1 or more."),
     wrong(f"{STORY} --n-layers -1", "n_layers is -1. Pass an int of 1 or"),
-    wrong(f"{STORY} --warmup -1", "Choose one of 0 or more steps"),
+    wrong(f"{STORY} --warmup -1", "warmup is -1. Choose a whole"),
     wrong(f"{STORY} --save-every 0", "save_every is 0. Choose a whole number"),
     wrong(f"{STORY} --lr 0", "lr is 0.0. Choose a finite number above 0."),
     wrong(f"{STORY} --lr nan", "lr is nan. Choose a finite number above 0."),
@@ -513,9 +513,9 @@ MISTAKES = [
     wrong("generate --checkpoint gpt --samples 0", "--tokens and --samples of"),
     wrong("generate --checkpoint gpt --temperature -1", "Temperature is 0 or"),
     wrong("generate --checkpoint gpt --temperature nan", "Temperature is 0 or"),
-    wrong("generate --checkpoint gpt --top-k 0", "top_k at least 1"),
-    wrong("generate --checkpoint gpt --top-p 0", "top_p and min_p probabili"),
-    wrong("generate --checkpoint gpt --top-p 2", "top_p and min_p probabili"),
+    wrong("generate --checkpoint gpt --top-k 0", "top_k a whole number"),
+    wrong("generate --checkpoint gpt --top-p 0", "top_p and min_p are"),
+    wrong("generate --checkpoint gpt --top-p 2", "top_p and min_p are"),
     wrong("generate --checkpoint gpt --seed -1", "seed is -1. Choose one fr"),
     wrong(
         "generate --checkpoint gpt --seed 99999999999999999999", "Choose one"

@@ -662,7 +662,7 @@ def test_ctrl_c_ends_a_process_cleanly(tmp_path, alone):
 
 def test_the_bar_shows_loss_speed_and_time_left(alone):
     result, error = alone
-    assert re.search(r"/120 \[00:0\d<00:0\d", error), error
+    assert re.search(r"/120 \[\d\d:\d\d<\d\d:\d\d", error), error
     shown = re.findall(r", loss (\d+\.\d{3}), [\d,]+ tokens/s\]", error)
     assert shown
     losses = {f"{loss:.3f}" for loss in result["history"]["losses"]}
