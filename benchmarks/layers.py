@@ -5,7 +5,7 @@
 The peers are PyTorch's encoder and decoder layer and Hugging Face's GPT-2, of
 the same sizes and with the same weights; the outputs are checked to be equal
 first. Rounds of the two sides alternate, so that whatever else the machine does
-meets both. It writes ``benchmarks/results/layers.json`` and takes about three
+meets both. It writes ``benchmarks/results/layers.json`` and takes about four
 minutes.
 """
 
@@ -31,7 +31,7 @@ MODELS = [  # B, T, C, H, layers, V
     (12, 64, 128, 4, 4, 65),
     (8, 128, 256, 8, 6, 2048),
 ]
-SECONDS = 8.0  # for each pair
+SECONDS, ROUNDS = 8.0, 60  # for each pair, at least
 
 
 def compare(
@@ -42,7 +42,7 @@ def compare(
     for task in (ours, theirs, ours, theirs):
         task()
     end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end or len(times[ours]) < 10:
+    while time.perf_counter() < end or len(times[ours]) < ROUNDS:
         for task in (ours, theirs):
             start = time.perf_counter()
             task()
