@@ -15,6 +15,7 @@ from nextword import cli, pretraining
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "book" / "command_line.md").read_text("utf-8")
+PAGE = PAGE.replace("\\\n", "")  # a line that goes on below
 PARALLEL = (ROOT / "book" / "parallel.md").read_text("utf-8")
 SECTIONS = {
     "pretrain": "Train a model",
