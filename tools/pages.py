@@ -1,11 +1,13 @@
 """Write the generated parts of the book: ``make pages``.
 
-They are the page "Where each function is built", the page of run times and the
-table of chapters in the README. All follow from the library, the notebooks and
-the tests; a test holds the committed files against them.
+They are the page "Where each function is built", the pages of run times and of
+benchmarks, and the table of chapters in the README. All follow from the library,
+the notebooks, the records and the tests; a test holds the committed files against
+them.
 """
 
 import ast
+import json
 import re
 import sys
 from collections import defaultdict
@@ -167,6 +169,61 @@ def run_time_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def benchmark_page() -> str:
+    """``book/benchmarks.md``: what was measured beside other programs."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "**What was measured outside the chapters, and on which machine.** The",
+        "command in each section measures again; `make benchmarks` runs them",
+        "all. Times of different machines cannot be compared, so each table is",
+        "one run on one machine.",
+    ]
+    folder = notebooks.ROOT / "benchmarks"
+    for path in sorted((folder / "results").glob("*.json")):
+        lines += ["", *_record(path, folder / f"{path.stem}.py")]
+    return "\n".join(lines) + "\n"
+
+
+def _record(path: Path, program: Path) -> list[str]:
+    """One section: what was done, where, and the rows if they are few."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    doc = ast.get_docstring(ast.parse(program.read_text(encoding="utf-8")))
+    machine, rows = record["machine"], record["rows"]
+    versions = [f"{name} {v}" for name, v in machine["packages"].items()]
+    where = [
+        f"{machine['processor']}, {machine['cores']} cores",
+        f"Python {machine['python']}",
+        *versions,
+    ]
+    lines = [f"## {path.stem.capitalize()}", "", doc.split("\n")[0], ""]
+    lines += ["```bash", record["command"], "```", ""]
+    lines += [f"Measured on {record['date']}: {', '.join(where)}."]
+    lines += record["notes"] + [""]
+    if len(rows) > 20:
+        file = f"{REPOSITORY}/blob/main/{path.relative_to(notebooks.ROOT)}"
+        return [*lines, f"The {len(rows)} rows are in [the record]({file})."]
+    columns = list(
+        dict.fromkeys(
+            key
+            for row in rows
+            for key, value in row.items()
+            if not isinstance(value, list)
+        )
+    )
+    lines += [f"| {' | '.join(name.replace('_', ' ') for name in columns)} |"]
+    lines += [f"| {' | '.join('---' for _ in columns)} |"]
+    for row in rows:
+        cells = (_cell(row.get(name, "")) for name in columns)
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(value: object) -> str:
+    """A value as a table shows it."""
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def readme(text: str) -> str:
     """The README with its table of chapters made anew."""
     rows = ["| chapter | run time | run it online |", "| --- | ---: | --- |"]
@@ -190,6 +247,7 @@ def generated() -> dict[Path, str]:
     return {
         book / "library.md": library_page(),
         book / "running.md": run_time_page(),
+        book / "benchmarks.md": benchmark_page(),
         front: readme(front.read_text(encoding="utf-8")),
     }
 
