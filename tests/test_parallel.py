@@ -356,12 +356,23 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def saw(folder):
-    """What each of two processes saw."""
-    begin(folder / "begun by one, ddp", "ddp")
-    shutil.copytree(folder / "begun by one, ddp", folder / "begun by one, fsdp")
-    log = folder / "log"
-    process = start(log, "-m", "tests.test_parallel", str(folder))
-    status, text = end(process, log, seconds=300)
+    """What each of two processes saw.
+
+    The thread of gloo inside torch 2.13 was seen to end with a segmentation
+    fault, once in several runs. Then everything is begun again.
+    """
+    for _ in range(3):
+        shutil.rmtree(folder)
+        folder.mkdir()
+        begin(folder / "begun by one, ddp", "ddp")
+        shutil.copytree(
+            folder / "begun by one, ddp", folder / "begun by one, fsdp"
+        )
+        log = folder / "log"
+        process = start(log, "-m", "tests.test_parallel", str(folder))
+        status, text = end(process, log, seconds=300)
+        if "SIGSEGV" not in text:
+            break
     assert status == 0, text
     assert "Warning" not in text
     return [
