@@ -53,6 +53,7 @@ FLOORS = {
     "nextword.pretraining": 5,
     "nextword.evaluation": 6,
     "nextword.filling": 6,
+    "nextword.finetuning": 6,
     "nextword.sentences": 6,
     "nextword.speculative": 6,
     "nextword.translation": 6,
