@@ -19,7 +19,7 @@ from collections.abc import Callable
 import torch
 
 from benchmarks import record
-from nextword import downloads, pretraining
+from nextword import downloads, pretraining, tasks
 from nextword.batches import TokenBatches
 from nextword.blocks import TransformerConfig
 from nextword.evaluation import mean_loss, text_windows
@@ -96,7 +96,7 @@ def measure(
 
 def town() -> dict[str, object]:
     """The step of ``nextword pretrain town-gpt``."""
-    task = pretraining.town_gpt()
+    task = tasks.town_gpt()
     model = pretraining.build(task).train()
     optimizer = Muon(model, task.training.lr)
     return measure("town-gpt", model, task.batches, task.training, optimizer)
@@ -119,13 +119,13 @@ def nanogpt(ids: torch.Tensor, vocab_size: int) -> tuple:
 def shakespeare(text: str) -> list[dict[str, object]]:
     """NanoGPT's setting, timed, and then trained to the end."""
     tokenizer = CharacterTokenizer(text)
-    train = torch.tensor(tokenizer.encode(pretraining.training_part(text)))
+    train = torch.tensor(tokenizer.encode(tasks.training_part(text)))
     row = measure("nanoGPT on a CPU", *nanogpt(train, tokenizer.vocab_size))
     model, batches, config, optimizer = nanogpt(train, tokenizer.vocab_size)
     start = time.perf_counter()
     fit(model, language_loss, batches, config, optimizer=optimizer)
     row["seconds_of_2000_steps"] = round(time.perf_counter() - start, 1)
-    ids = tokenizer.encode(pretraining.validation(text))
+    ids = tokenizer.encode(tasks.validation(text))
     row["validation_loss"] = round(mean_loss(model, text_windows(ids, 64)), 3)
     print(row, flush=True)
     return [row]

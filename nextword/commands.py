@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from nextword import downloads, evaluation, pretraining, storage
+from nextword import downloads, evaluation, pretraining, storage, tasks
 from nextword.filling import fill_score, likely_words
 from nextword.gaps import held_out_gaps
 from nextword.generation import Sampling
 from nextword.generation import generate as go_on
 from nextword.pretrained import Pretrained, load_pretrained
-from nextword.pretraining import Settings, Task
 from nextword.stories import held_out
+from nextword.tasks import Settings, Task
 from nextword.town import TownConfig
 from nextword.words import END, WordTokenizer
 
@@ -84,11 +84,11 @@ def find_task(options: Namespace) -> Task:
         text = read_text(str(downloads.find(downloads.SHAKESPEARE)))
         name = "Tiny Shakespeare"
     elif options.task == "town-gpt":
-        return pretraining.town_gpt(settings(options, pretraining.TOWN_GPT))
+        return tasks.town_gpt(settings(options, tasks.TOWN_GPT))
     else:
-        return pretraining.town_bert(settings(options, pretraining.TOWN_BERT))
-    asked = settings(options, pretraining.TEXT)
-    return pretraining.text_gpt(text, name, asked, options.vocab_size)
+        return tasks.town_bert(settings(options, tasks.TOWN_BERT))
+    asked = settings(options, tasks.TEXT)
+    return tasks.text_gpt(text, name, asked, options.vocab_size)
 
 
 def pretrain(options: Namespace) -> int:
@@ -172,7 +172,7 @@ def fill(pretrained: Pretrained, prompt: str) -> list[str]:
 
 def generate(options: Namespace) -> int:
     """Print what a GPT says, or what a BERT fills in."""
-    pretraining.check_seed(options.seed)
+    tasks.check_seed(options.seed)
     device = choose_device(options.device)
     pretrained = load_pretrained(options.checkpoint, device)
     if pretrained.card.kind == "bert":
@@ -232,7 +232,7 @@ def evaluate(options: Namespace) -> int:
     if min(options.stories, options.samples) < 1:
         raise ValueError("Choose --stories and --samples of 1 or more.")
     if not of_town:
-        text = pretraining.validation(read_text(options.file))
+        text = tasks.validation(read_text(options.file))
         model, tokenizer, _ = pretrained
         found = evaluation.text_score(model, tokenizer, text)
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nextword import cli, pretraining
+from nextword import cli, tasks
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "book" / "command_line.md").read_text("utf-8")
@@ -106,13 +106,13 @@ def test_the_values_of_the_tasks_are_the_true_ones():
         for name, cells in rows(section(SECTIONS["pretrain"]))
         if len(cells) == 4
     }
-    tasks = (pretraining.TOWN_GPT, pretraining.TOWN_BERT, pretraining.TEXT)
+    defaults = (tasks.TOWN_GPT, tasks.TOWN_BERT, tasks.TEXT)
     for name, cells in found.items():
         field = name[2:].replace("-", "_")
         assert [float(cell) for cell in cells] == [
-            getattr(task, field) for task in tasks
+            getattr(task, field) for task in defaults
         ], name
-    fields = [f"--{name.replace('_', '-')}" for name in vars(tasks[0])]
+    fields = [f"--{name.replace('_', '-')}" for name in vars(defaults[0])]
     known = options("pretrain")
     assert sorted(found) == sorted(name for name in fields if name in known)
 

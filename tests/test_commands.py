@@ -23,8 +23,8 @@ from nextword.downloads import SHAKESPEARE
 from nextword.filling import fill_score
 from nextword.gaps import WITH_RECAPS, held_out_gaps
 from nextword.pretrained import load_pretrained
-from nextword.pretraining import validation
 from nextword.stories import SHORT, StoryBatches, held_out
+from nextword.tasks import validation
 from nextword.town import make_story
 from nextword.words import END, MASK, town_tokenizer
 

@@ -45,7 +45,7 @@ def test_a_batch_pads_on_the_right_and_says_what_is_real():
     assert batch.segments.tolist() == [[0, 0, 1], [0, 0, 0], [0, 1, 0]]
     assert batch.real.sum(1).tolist() == [3, 2, 2]
     assert batch.labels.tolist() == [2, 0, 1]
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="or none at all"):
         labelled_batch([], PAD)
 
 

@@ -28,7 +28,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from nextword import parallel, pretraining, storage
+from nextword import parallel, storage, tasks
 from nextword.batches import TokenBatch, TokenBatches
 from nextword.blocks import TransformerConfig
 from nextword.checkpoints import read_checkpoint
@@ -74,8 +74,8 @@ def task(kind, **changes):
         its = task(kind)
         return its._replace(training=replace(its.training, **changes))
     if kind == "gpt":
-        return pretraining.town_gpt(replace(pretraining.TOWN_GPT, **SMALL))
-    return pretraining.town_bert(replace(pretraining.TOWN_BERT, **SMALL))
+        return tasks.town_gpt(replace(tasks.TOWN_GPT, **SMALL))
+    return tasks.town_bert(replace(tasks.TOWN_BERT, **SMALL))
 
 
 class Stop(Exception):

