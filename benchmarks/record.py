@@ -9,13 +9,14 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from nextword import storage
 
 RESULTS = Path(__file__).resolve().parent / "results"
+COPIES = RESULTS.parents[1] / "nextword" / "data"  # those that chapters draw
 
 
 def processor() -> str:
@@ -71,3 +72,36 @@ def write(
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     storage.write_text(target, text)
     return target
+
+
+def run_grid(
+    name: str,
+    grid: Sequence[Any],
+    measure: Callable[[Any], Sequence[dict[str, Any]]],
+    command: str,
+    *,
+    packages: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> None:
+    """Measure the runs of a grid, and record the rows of each as it ends.
+
+    A run is a NamedTuple; each of its rows begins with its fields. The record
+    has a copy in ``nextword/data``. Runs that it holds already are kept: a
+    command that was stopped goes on.
+    """
+    done: dict[Any, list[dict[str, Any]]] = {}
+    target, kind = RESULTS / f"{name}.json", type(grid[0])
+    if target.exists():
+        for row in json.loads(target.read_text(encoding="utf-8"))["rows"]:
+            run = kind(*(row[field] for field in kind._fields))
+            done.setdefault(run, []).append(row)
+    for run in grid:
+        if run in done:
+            continue
+        done[run] = [run._asdict() | row for row in measure(run)]
+        for row in done[run]:
+            print(row, flush=True)
+        rows = [row for one in grid for row in done.get(one, ())]
+        write(name, rows, command, packages=packages, notes=notes)
+        text = target.read_text(encoding="utf-8")
+        storage.write_text(COPIES / f"{name}.json", text)

@@ -9,20 +9,17 @@ time: the same command goes on with the runs that are missing. All of them
 took about two hours of one thread on a busy machine.
 """
 
-import json
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from benchmarks import record
-from nextword import scaling, storage
+from nextword import scaling
 from nextword.evaluation import mean_loss
 from nextword.stories import held_out
 
 COMMAND = "python -m benchmarks.scaling"
-COPY = record.RESULTS.parents[1] / "nextword" / "data" / "scaling.json"
 WIDTHS = (16, 24, 32, 48, 64, 96, 128, 144)
 STORIES = 2_800  # about a quarter of a million tokens
 HELD_OUT = 300
@@ -76,7 +73,6 @@ def train(run: Run, held: tuple) -> dict[str, Any]:
     batch, floor = held
     config = scaling.training(run.width, run.stories)
     return {
-        **run._asdict(),
         "parameters": scaling.non_embedding(model),
         "all_parameters": sum(p.numel() for p in model.parameters()),
         "tokens": tokens,
@@ -88,28 +84,17 @@ def train(run: Run, held: tuple) -> dict[str, Any]:
     }
 
 
-def rows_so_far(path: Path) -> dict[Run, dict[str, Any]]:
-    """The rows of an earlier command, each by its run."""
-    if not path.exists():
-        return {}
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    return {Run(*(row[name] for name in Run._fields)): row for row in rows}
-
-
 def main() -> None:
     torch.set_num_threads(1)
-    done = rows_so_far(record.RESULTS / "scaling.json")
     held = held_out(HELD_OUT)
-    for run in grid():
-        if run not in done:
-            done[run] = train(run, held)
-            print(done[run], flush=True)
-            rows = [done[other] for other in grid() if other in done]
-            packages = ["torch"]
-            path = record.write(
-                "scaling", rows, COMMAND, packages=packages, notes=NOTES
-            )
-            storage.write_text(COPY, path.read_text(encoding="utf-8"))
+    record.run_grid(
+        "scaling",
+        grid(),
+        lambda run: [train(run, held)],
+        COMMAND,
+        packages=["torch"],
+        notes=NOTES,
+    )
 
 
 if __name__ == "__main__":

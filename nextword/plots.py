@@ -58,10 +58,13 @@ def lines(
     y_log: bool = False,
     markers: bool = False,
     levels: Mapping[str, float] | None = None,
+    errors: Mapping[str, Sequence[float]] | None = None,
 ) -> Figure:
     """One line for each named ``(xs, ys)``, and a level line for each ``levels``.
 
-    Raises ValueError for no series, an empty one, or more than seven.
+    A series named in ``errors`` has a bar at each point, so far up and down.
+    Raises ValueError for no series, an empty one, or more than seven, and for
+    ``errors`` that do not fit.
     """
     _need(series, "series")
     _not_too_many(series, "series")
@@ -72,10 +75,26 @@ def lines(
                 f"{name!r} has {len(xs)} xs but {len(ys)} ys. Pass as many "
                 "of one as of the other."
             )
+    for name, halves in (errors or {}).items():
+        if name not in series or len(halves) != len(series[name][0]):
+            raise ValueError(
+                f"The errors of {name!r} do not fit. Name a series, and give "
+                "one error for each of its points."
+            )
     figure, axes = _new()
     for number, (name, (xs, ys)) in enumerate(series.items()):
         marker = MARKERS[number % len(MARKERS)] if markers else None
         axes.plot(xs, ys, label=name, marker=marker)
+    for number, (name, (xs, ys)) in enumerate(series.items()):
+        if errors and name in errors:  # after all lines: it takes a colour too
+            axes.errorbar(
+                xs,
+                ys,
+                errors[name],
+                fmt="none",
+                ecolor=COLOURS[number],
+                capsize=3,
+            )
     for number, (name, level) in enumerate((levels or {}).items()):
         colour = ("#555555", "#777777", "#222222")[number % 3]
         axes.axhline(

@@ -5,11 +5,8 @@ all sizes, their operations counted, and the fit of a law to their losses. Left
 out: the grid of runs, which `benchmarks/scaling.py` trains and records.
 """
 
-import importlib.resources
-import json
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -182,9 +179,3 @@ def bootstrap_laws(
 def gpu_days(flops: float, peak: float, utilisation: float) -> float:
     """Days that one GPU needs at this share of its peak FLOP/s."""
     return flops / (peak * utilisation) / 86_400
-
-
-def recorded_runs() -> dict[str, Any]:
-    """What `benchmarks/scaling.py` wrote: every run, the machine, the notes."""
-    file = importlib.resources.files("nextword") / "data" / "scaling.json"
-    return json.loads(file.read_text(encoding="utf-8"))

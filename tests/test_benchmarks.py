@@ -1,6 +1,7 @@
 """The peers of the benchmarks compute what we compute, and what was recorded."""
 
 import json
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from benchmarks import generation, peers, record
 from nextword.blocks import DecoderLayer, EncoderLayer, TransformerConfig
 from nextword.generation import generate
+from nextword.records import read_record
 from nextword.transformer import GPT
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
@@ -132,3 +134,63 @@ def test_a_record_says_where_it_comes_from(name):
     assert content["command"] == f"python -m benchmarks.{name}"
     assert {"processor", "cores", "python"} <= content["machine"].keys()
     assert content["notes"] and content["date"] >= "2026-01-01"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(record.COPIES.glob("*.json")), ids=lambda path: path.name
+)
+def test_a_copy_that_a_chapter_draws_is_the_record(path):
+    if path.stem in NAMES:
+        assert read_record(path.stem) == read(path.stem)
+    else:
+        assert path.stem == "landmarks"
+
+
+class Run(NamedTuple):
+    width: int
+    seed: int
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Records go to a folder of their own, and their copies to another."""
+    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(record, "COPIES", tmp_path / "copies")
+    return tmp_path / "results", tmp_path / "copies"
+
+
+def test_an_interrupted_grid_goes_on_where_it_stopped(folders):
+    grid = [Run(8, seed) for seed in range(3)]
+    measured = []
+
+    def measure(run):
+        measured.append(run)
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        return [{"loss": 0.5}, {"loss": float(run.seed)}]
+
+    def command():
+        record.run_grid("trial", grid, measure, "command", notes=["a note"])
+
+    with pytest.raises(KeyboardInterrupt):
+        command()
+    command()
+    command()  # nothing is left to do
+    assert measured == [grid[0], grid[1], grid[1], grid[2]]
+    written, copy = (folder / "trial.json" for folder in folders)
+    assert written.read_bytes() == copy.read_bytes()
+    rows = json.loads(copy.read_text(encoding="utf-8"))["rows"]
+    assert [(row["seed"], row["loss"]) for row in rows] == [
+        *((0, 0.5), (0, 0.0)),
+        *((1, 0.5), (1, 1.0)),
+        *((2, 0.5), (2, 2.0)),
+    ]
+
+
+def test_runs_that_the_grid_has_no_longer_leave_the_record(folders):
+    for seeds in (range(3), (2, 5)):
+        record.run_grid(
+            "trial", [Run(8, s) for s in seeds], lambda run: [{}], "command"
+        )
+    rows = json.loads((folders[0] / "trial.json").read_text("utf-8"))["rows"]
+    assert rows == [{"width": 8, "seed": 2}, {"width": 8, "seed": 5}]

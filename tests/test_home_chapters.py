@@ -18,6 +18,7 @@ FLOORS = {
     "nextword.optim": 0,
     "nextword.parallel": 0,
     "nextword.plots": 0,
+    "nextword.records": 0,
     "nextword.reviews": 0,
     "nextword.storage": 0,
     "nextword.telling": 0,

@@ -23,6 +23,7 @@ EXAMPLES = {
         y_log=True,
         markers=True,
         levels={"floor": 3.5, "chance": 4, "ceiling": 5},
+        errors={"a": [0.5, 0.25]},
     ),
     "bars": lambda: plots.bars({"a": 1.0, "b": 20.0}, "count", x_log=True),
     "heat_map": lambda: plots.heat_map(
@@ -195,6 +196,20 @@ def test_lines_names_series_and_levels_in_the_legend():
     assert names == ["a", "floor"]
 
 
+def test_lines_have_bars_for_errors():
+    series = {"a": ([1, 2], [3, 4]), "b": ([1, 2], [5, 6])}
+    figure = plots.lines(series, "x", "y", errors={"b": [0.5, 2.0]})
+    (bars,) = figure.axes[0].collections
+    ends = [segment.tolist() for segment in bars.get_segments()]
+    assert ends == [[[1, 4.5], [1, 5.5]], [[2, 4], [2, 8]]]
+    assert to_hex(bars.get_color()[0]) == plots.COLOURS[1]
+    both = plots.lines(series, "x", "y", errors={"a": [1, 1], "b": [1, 1]})
+    drawn = [line.get_color() for line in both.axes[0].lines[:2]]
+    assert drawn == list(plots.COLOURS[:2])
+    names = [t.get_text() for t in figure.axes[0].get_legend().get_texts()]
+    assert names == ["a", "b"]
+
+
 def test_bars_keep_their_order_from_the_top():
     axes = plots.bars({"first": 3, "second": 5}, "count").axes[0]
     assert [patch.get_width() for patch in axes.patches] == [3, 5]
@@ -247,6 +262,14 @@ BAD = {
     "unequal series": (
         lambda: plots.lines({"loss": ([1, 2], [1])}, "x", "y"),
         "'loss' has 2 xs but 1 ys",
+    ),
+    "errors of no series": (
+        lambda: plots.lines({"a": ([1], [1])}, "x", "y", errors={"b": [1]}),
+        "errors of 'b' do not fit",
+    ),
+    "too few errors": (
+        lambda: plots.lines({"a": ([1], [1])}, "x", "y", errors={"a": []}),
+        "one error for each",
     ),
     "too many series": (
         lambda: plots.lines({str(i): ([1], [1]) for i in range(8)}, "x", "y"),

@@ -1,6 +1,5 @@
 """The count of operations and the fit of a law, against independent ones."""
 
-import json
 import math
 
 import numpy as np
@@ -11,12 +10,12 @@ from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import record
 from benchmarks import scaling as benchmark
 from nextword import scaling
 from nextword.blocks import TransformerConfig
 from nextword.evaluation import mean_loss
 from nextword.losses import cross_entropy
+from nextword.records import read_record
 from nextword.scaling import Law, fit_law
 from nextword.stories import held_out
 from nextword.training import History
@@ -224,18 +223,8 @@ def test_few_stories_come_again(monkeypatch):
     assert seen[:3] == seen[3:] and seen[0] != seen[1]
 
 
-def test_the_record_is_the_one_that_the_benchmark_wrote():
-    written = record.RESULTS / "scaling.json"
-    content = json.loads(written.read_text(encoding="utf-8"))
-    assert scaling.recorded_runs() == content
-    assert content["command"] == "python -m benchmarks.scaling"
-    assert content["notes"] and content["machine"]["packages"].keys() == {
-        "torch"
-    }
-
-
 def test_the_rows_of_the_record_are_runs_of_the_grid():
-    grid, rows = benchmark.grid(), scaling.recorded_runs()["rows"]
+    grid, rows = benchmark.grid(), read_record("scaling")["rows"]
     assert len(set(grid)) == len(grid) == 51
     runs = [benchmark.Run(*(r[k] for k in benchmark.Run._fields)) for r in rows]
     assert runs == [run for run in grid if run in runs], "in order, and once"
@@ -246,27 +235,3 @@ def test_the_rows_of_the_record_are_runs_of_the_grid():
         assert row["parameters"] == scaling.non_embedding(model)
         assert row["floor"] < row["loss"] < 1.2
         assert row["tokens"] == pytest.approx(90 * row["stories"], rel=0.01)
-
-
-def test_an_interrupted_benchmark_goes_on(tmp_path, monkeypatch):
-    grid = [benchmark.once(16, 1, seed) for seed in range(3)]
-    trained = []
-
-    def train(run, held):
-        trained.append(run)
-        if len(trained) == 2:
-            raise KeyboardInterrupt
-        return {**run._asdict(), "loss": 1.0}
-
-    monkeypatch.setattr(record, "RESULTS", tmp_path)
-    monkeypatch.setattr(benchmark, "COPY", tmp_path / "copy.json")
-    monkeypatch.setattr(benchmark, "grid", lambda: grid)
-    monkeypatch.setattr(benchmark, "train", train)
-    monkeypatch.setattr(benchmark, "held_out", lambda number: None)
-    with pytest.raises(KeyboardInterrupt):
-        benchmark.main()
-    benchmark.main()
-    assert trained == [grid[0], grid[1], grid[1], grid[2]]
-    copy = (tmp_path / "copy.json").read_text(encoding="utf-8")
-    assert copy == (tmp_path / "scaling.json").read_text(encoding="utf-8")
-    assert [row["seed"] for row in json.loads(copy)["rows"]] == [0, 1, 2]
