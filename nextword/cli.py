@@ -1,4 +1,4 @@
-"""The command line: ``nextword pretrain · generate · evaluate · progress``."""
+"""The command line: ``nextword pretrain · generate · evaluate · recipes``, ..."""
 
 import argparse
 import errno
@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     add_pretrain(add("pretrain", "train a model from nothing"))
     add_generate(add("generate", "let a model go on with a text"))
     add_evaluate(add("evaluate", "measure a model on new texts"))
+    add_recipes(add("recipes", "train and measure on public data sets"))
     add("progress", "show which exercises you have solved")
     return top
 
@@ -124,6 +125,21 @@ def add_evaluate(new: argparse.ArgumentParser) -> None:
     new.add_argument("--stories", type=int, default=300, help="of the town")
     new.add_argument("--samples", type=int, default=100, help="to be legal")
     new.add_argument("--device", default="cpu")
+
+
+def add_recipes(new: argparse.ArgumentParser) -> None:
+    """What ``recipes`` takes."""
+    new.add_argument("action", choices=("list", "show", "run"))
+    new.add_argument("name", nargs="?", help="a recipe, for `show` and `run`")
+    new.add_argument("--seed", type=int, default=0, help="of the run [0]")
+    new.add_argument("--device", default="cpu", help="cpu, cuda, … [cpu]")
+    new.add_argument("--steps", type=int, help="instead of the recipe's own")
+    new.add_argument(
+        "--full", action="store_true", help="the large size, for a GPU"
+    )
+    new.add_argument("--language", help="of multi30k: fr or de [fr]")
+    new.add_argument("--file", help="your own data, for squad and tinystories")
+    new.add_argument("--out", help="the record [runs/recipes/NAME.json]")
 
 
 def progress_report() -> str:

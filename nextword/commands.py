@@ -10,12 +10,20 @@ from pathlib import Path
 
 import torch
 
-from nextword import downloads, evaluation, pretraining, storage, tasks
+from nextword import (
+    downloads,
+    evaluation,
+    pretraining,
+    storage,
+    tasks,
+)
+from nextword import recipes as cookbook
 from nextword.filling import fill_score, likely_words
 from nextword.gaps import held_out_gaps
 from nextword.generation import Sampling
 from nextword.generation import generate as go_on
 from nextword.pretrained import Pretrained, load_pretrained
+from nextword.recipes import listing
 from nextword.stories import held_out
 from nextword.tasks import Settings, Task
 from nextword.town import TownConfig
@@ -240,4 +248,32 @@ def evaluate(options: Namespace) -> int:
     for name, value in found.items():
         form = ",d" if isinstance(value, int) else ".4f"
         print(f"{name}: {value:{form}}")
+    return 0
+
+
+def recipes(options: Namespace) -> int:
+    """List the recipes, show one, or run one and keep its record."""
+    if options.action == "list":
+        print(listing.table())
+        return 0
+    recipe = listing.find_recipe(options.name)
+    if options.action == "show":
+        print(listing.describe(recipe, options.language))
+        return 0
+    tasks.check_seed(options.seed)
+    content = cookbook.run(
+        recipe.name,
+        options.line,
+        seed=options.seed,
+        device=choose_device(options.device),
+        steps=options.steps,
+        full=options.full,
+        language=options.language,
+        own=options.file,
+        say=lambda line: print(line, flush=True),
+    )
+    path = Path(options.out or f"runs/recipes/{recipe.name}.json")
+    cookbook.write(content, path)
+    print("\n".join(cookbook.report(content)))
+    print(f"See {path}.")
     return 0

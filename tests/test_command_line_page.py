@@ -21,6 +21,7 @@ SECTIONS = {
     "pretrain": "Train a model",
     "generate": "Let a model write",
     "evaluate": "Measure a model",
+    "recipes": "Run a recipe",
 }
 DECIMAL = r"\d+\.\d{4}"
 
