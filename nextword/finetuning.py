@@ -1,5 +1,6 @@
 """A pretrained encoder learns to sort texts into classes.
 
+Home: chapter 15, notebooks/15_finetuning.ipynb.
 A probe reads frozen vectors; full fine-tuning moves every parameter. Left out:
 LoRA, which `nextword.lora` has, and the tasks themselves.
 """
@@ -121,7 +122,7 @@ def features(model: Classifier, batch: LabelledBatch) -> Tensor:
     return in_parts(model, model.features, batch)
 
 
-def accuracy(model: nn.Module, batch: LabelledBatch) -> float:
+def label_accuracy(model: nn.Module, batch: LabelledBatch) -> float:
     """The share of the texts whose label has the largest logit."""
     said = in_parts(model, model, batch).argmax(-1)  # (B,)
     return float((said == batch.labels).double().mean())

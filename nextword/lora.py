@@ -1,5 +1,6 @@
 """LoRA: a frozen matrix, and beside it two narrow ones that are trained.
 
+Home: chapter 15, notebooks/15_finetuning.ipynb.
 Left out: dropout on the way in, several adapters in one model, and frozen
 matrices in fewer bits.
 """
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 
 def check_rank(part: nn.Module, r: int, alpha: float) -> None:
-    """Raise ValueError, with a remedy, for a part that cannot have this LoRA."""
+    """Raise ValueError, with a remedy, where this LoRA does not fit."""
     if type(part) is not nn.Linear:
         raise ValueError(
             "LoRA stands beside a linear layer, but this part is a "

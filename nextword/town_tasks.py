@@ -1,5 +1,6 @@
 """Questions about stories of the town, each with a label that is exact.
 
+Home: chapter 15, notebooks/15_finetuning.ipynb.
 Three tasks ask for different knowledge. ``where`` needs the state of the town
 at the end, and its question has words that stories never use. ``she`` asks for
 the group that a name belongs to, ``walk`` for one of three words that mean the
