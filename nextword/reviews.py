@@ -1,8 +1,9 @@
 """Short English reviews of our own: plain ones, and pairs with opposite labels.
 
-They stand in ``nextword/data/reviews.tsv``, one a line, with their card beside
-it in ``nextword/data/reviews.md``. Chapter 17 learns from the plain ones and
-then asks about the pairs. Left out: words as tokens, batches, models.
+Home: chapter 17, notebooks/17_sentiment.ipynb, which learns from the plain ones
+and then asks about the pairs. They stand in ``nextword/data/reviews.tsv``, one a
+line, with their card beside it in ``nextword/data/reviews.md``. Left out: words
+as tokens, batches, models.
 """
 
 import hashlib

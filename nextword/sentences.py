@@ -1,6 +1,7 @@
 """One vector for a sentence, from a BERT that was trained to give such.
 
-Left out: how it was trained (Reimers and Gurevych, 2019).
+Home: chapter 17, notebooks/17_sentiment.ipynb. Left out: how it was trained
+(Reimers and Gurevych, 2019).
 """
 
 from collections.abc import Sequence
