@@ -1,9 +1,9 @@
 """Which word is translated by which: IBM Model 1, and what attention shows.
 
-It holds two opponents of the Transformer too, which stand on such links: a
-dictionary, and a translation memory that repairs what it finds. Texts are words
-with spaces between. Left out: models with positions or fertilities, and phrases
-with gaps.
+Home: chapter 18, notebooks/18_translation.ipynb. It holds two opponents of the
+Transformer too, which stand on such links: a dictionary, and a translation
+memory that repairs what it finds. Texts are words with spaces between. Left
+out: models with positions or fertilities, and phrases with gaps.
 """
 
 import math
@@ -160,7 +160,9 @@ class Memory:
         return repaired(old, target, links, new, self.words)
 
 
-def cross_attention(translator: Translator, source: str, target: str) -> Tensor:
+def source_attention(
+    translator: Translator, source: str, target: str
+) -> Tensor:
     """Where each layer and head looks in the source (layers, H, T, S).
 
     Row t belongs to the decoder's place that says target token t; the last row

@@ -1,7 +1,8 @@
 """BLEU and chrF, as sacreBLEU computes them, each with its signature.
 
-A score without its signature cannot be compared with another one (Post, 2018).
-Left out: several references for one text, and scores of single sentences.
+Home: chapter 18, notebooks/18_translation.ipynb. A score without its signature
+cannot be compared with another one (Post, 2018). Left out: several references
+for one text, and scores of single sentences.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,9 @@
 """Translation: pairs of texts, a model of them, and what is held out from it.
 
-A text is a str; a tokenizer makes ids of it. The town gives pairs without end,
-and a file can give them too. Left out: scores, which are in `nextword.bleu`,
-and word alignment, which is in `nextword.alignment`.
+Home: chapter 18, notebooks/18_translation.ipynb. A text is a str; a tokenizer
+makes ids of it. The town gives pairs without end, and a file can give them too.
+Left out: scores, which are in `nextword.bleu`, and word alignment, which is in
+`nextword.alignment`.
 """
 
 import math
@@ -46,9 +47,7 @@ class Translator:
         V = self.tokenizer.vocab_size
         return {"pad_id": V, "start_id": V + 1, "end_id": V + 2}
 
-    def encode(
-        self, pairs: Iterable[Pair]
-    ) -> list[tuple[list[int], list[int]]]:
+    def encode(self, pairs: Iterable[Pair]) -> list[tuple]:
         ids = self.tokenizer.encode
         return [(ids(source), ids(target)) for source, target in pairs]
 
@@ -76,7 +75,7 @@ def new_translator(
     context_length: int = 256,
     **sizes: Any,
 ) -> Translator:
-    """An untrained model for texts of this tokenizer; small, or of ``sizes``."""
+    """An untrained model for this tokenizer; small, or of these ``sizes``."""
     torch.manual_seed(seed)
     small = {"d_model": 64, "n_heads": 4, "n_layers": 2, "positions": "rotary"}
     config = TransformerConfig(
@@ -172,6 +171,23 @@ def by_sentence(
     every = sorted({part for text in texts for part in sentences(text)})
     known = dict(zip(every, translate(every), strict=True))
     return [" ".join(known[part] for part in sentences(text)) for text in texts]
+
+
+def right_sentences(
+    predictions: Sequence[str], references: Sequence[str]
+) -> float:
+    """The share of the references' sentences that are right, at their place."""
+    right = number = 0
+    for prediction, reference in zip(predictions, references, strict=True):
+        said, wanted = sentences(prediction), sentences(reference)
+        number += len(wanted)
+        right += sum(a == b for a, b in zip(said, wanted, strict=False))
+    return right / number
+
+
+def without_spaces(texts: Iterable[str]) -> list[str]:
+    """Chinese as it is written, for BLEU and chrF."""
+    return ["".join(text.split()) for text in texts]
 
 
 def read_pairs(path: str | Path) -> list[Pair]:

@@ -11,12 +11,12 @@ from nextword.alignment import (
     NULL,
     Memory,
     best_links,
-    cross_attention,
     dictionary,
     model1,
     model1_round,
     repaired,
     right_links,
+    source_attention,
     town_links,
     word_by_word,
 )
@@ -227,7 +227,7 @@ def test_cross_attention_is_what_the_model_uses():
     pairs = town_pairs("new", 2)
     translator = new_translator(word_tokenizer(pairs), d_model=32, dropout=0.5)
     source, target = pairs[0]
-    A = cross_attention(translator, source, target)
+    A = source_attention(translator, source, target)
     S, T = len(source.split()), len(target.split()) + 1
     assert A.shape == (2, 4, T, S)
     torch.testing.assert_close(A.sum(-1), torch.ones(2, 4, T))

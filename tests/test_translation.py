@@ -1,15 +1,20 @@
 """Pairs that hold out what they promise, and a model that learns from them."""
 
 import itertools
+import json
 import random
 import re
 
 import pytest
 import torch
 
+from benchmarks import record
+from benchmarks import translation as benchmark
 from nextword import translation
+from nextword.alignment import town_links
 from nextword.batches import PairBatches
 from nextword.losses import IGNORE
+from nextword.records import read_record
 from nextword.stories import SHORT
 from nextword.tokenizer import train_tokenizer
 from nextword.town import Event, make_story
@@ -27,11 +32,13 @@ from nextword.translation import (
     new_translator,
     novelty,
     read_pairs,
+    right_sentences,
     sentence_pairs,
     sentences,
     town_pairs,
     train_translator,
     translations,
+    without_spaces,
     word_tokenizer,
 )
 
@@ -190,6 +197,17 @@ def test_by_sentence_joins_what_it_cut():
     assert asked == ["a .", "b .", "c ."], "each sentence once"
 
 
+def test_right_sentences_stand_at_their_place():
+    said = ["甲 。 乙 。 丙 。", "甲 。", "乙 。 甲 。 丁 。"]
+    wanted = ["甲 。 丁 。 丙 。", "甲 。 乙 。", "甲 。 乙 。"]
+    assert right_sentences(said, wanted) == pytest.approx(3 / 7)
+    assert right_sentences(wanted, wanted) == 1.0
+
+
+def test_chinese_is_written_without_spaces():
+    assert without_spaces(["本 在 厨房 。", "甲"]) == ["本在厨房。", "甲"]
+
+
 @pytest.mark.parametrize("depth", range(4))
 def test_a_nested_pair_turns_the_order_round(depth):
     english, other = nested_pair(random.Random(depth), depth)
@@ -340,3 +358,91 @@ def test_batches_hold_ids_of_the_tokenizer():
     translator = new_translator(word_tokenizer(pairs))
     batches = PairBatches(translator.encode(pairs), 5, **translator.signs)
     assert int(batches(0).source.max()) <= translator.signs["pad_id"]
+
+
+def rows(task, **wanted):
+    """The rows of the record of one task, with these values."""
+    return [
+        row
+        for row in read_record("translation")["rows"]
+        if row["task"] == task
+        and all(row[key] == value for key, value in wanted.items())
+    ]
+
+
+def test_the_record_is_the_one_that_the_benchmark_wrote():
+    written = record.RESULTS / "translation.json"
+    content = json.loads(written.read_text(encoding="utf-8"))
+    assert read_record("translation") == content
+    assert content["command"] == "python -m benchmarks.translation"
+    packages = content["machine"]["packages"]
+    assert packages.keys() == {"torch", "sacrebleu"} and content["notes"]
+
+
+def test_the_record_has_every_part_and_five_seeds():
+    found = read_record("translation")["rows"]
+    cells = [(row["seed"], row["part"]) for row in found]
+    grid = [(seed, part) for seed in range(5) for part in benchmark.PARTS]
+    assert list(dict.fromkeys(cells)) == grid, "in order, and none is missing"
+    for split in SPLITS[1:]:
+        methods = [row["method"] for row in rows("town", split=split)]
+        assert sorted(methods) == sorted(
+            5 * ["dictionary", "memory", "whole stories", "sentences"]
+        )
+    for row in found:
+        if row["task"] == "alignment":
+            assert 0 < row["right"] <= 1 and row["links"] > 3_000
+        else:
+            assert 0 <= row["exact"] <= 1
+            assert 0 <= row["bleu"] <= 100 and 0 <= row["chrf"] <= 100
+
+
+def test_the_texts_of_the_record_are_those_of_today():
+    """The memory needs no training: its rows can be made again."""
+    pairs = sentence_pairs(town_pairs("training", benchmark.STORIES, seed=0))
+    known, _ = benchmark.memory(pairs)
+    sources, references = zip(*town_pairs("pair", 200), strict=True)
+    said = by_sentence(benchmark.by_memory(known), sources)
+    [row] = rows("town", seed=0, method="memory", split="pair")
+    assert benchmark.scores(said, references).items() <= row.items()
+
+
+def test_an_interrupted_benchmark_goes_on(tmp_path, monkeypatch):
+    made = []
+
+    def part(seed):
+        made.append(seed)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return [{"task": "town", "exact": 0.5}, {"task": "town", "exact": 1.0}]
+
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(record, "COPIES", tmp_path / "copies")
+    monkeypatch.setattr(benchmark, "PARTS", {"one": part})
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.main()
+    benchmark.main()
+    assert made == [0, 1, 2, 2, 3, 4]
+    copy = (tmp_path / "copies" / "translation.json").read_text(
+        encoding="utf-8"
+    )
+    assert copy == (tmp_path / "translation.json").read_text(encoding="utf-8")
+    seeds = [row["seed"] for row in json.loads(copy)["rows"]]
+    assert seeds == [seed for seed in range(5) for _ in range(2)]
+
+
+def test_the_benchmark_links_words_as_the_library_does():
+    """A model that looks at the right places gets them all."""
+    pairs = sentence_pairs(town_pairs("new", 3))
+
+    def links(source, target):
+        known = town_links(source, target)
+        return [known.get(j) for j in range(len(target.split()))]
+
+    row = benchmark.aligned("truth", "sentences", links, pairs)
+    assert row["right"] == 1.0
+    assert row["links"] == sum(len(town_links(s, t)) for s, t in pairs)
+    nothing = benchmark.aligned(
+        "none", "sentences", lambda s, t: [None] * 99, pairs
+    )
+    assert nothing["right"] == 0.0
