@@ -73,6 +73,13 @@ benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.pretraining
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.finetuning
+	$(BIN)/python -m benchmarks.classification
+	$(BIN)/python -m benchmarks.sentiment
+	$(BIN)/python -m benchmarks.translation
+	$(BIN)/python -m benchmarks.questions
+	$(BIN)/python -m benchmarks.prompting
+	$(BIN)/python -m benchmarks.recipes
 
 # Used once a week to learn early what the next pins will break.
 newest: $(READY)

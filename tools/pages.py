@@ -42,6 +42,28 @@ TAUGHT = (
     "nextword.gaps",
     "nextword.filling",
     "nextword.scaling",
+    "nextword.finetuning",
+    "nextword.lora",
+    "nextword.records",
+    "nextword.town_tasks",
+    "nextword.transfer",
+    "nextword.docstrings",
+    "nextword.classification",
+    "nextword.classifiers",
+    "nextword.reviews",
+    "nextword.sentences",
+    "nextword.sentiment",
+    "nextword.review_models",
+    "nextword.attribution",
+    "nextword.bleu",
+    "nextword.translation",
+    "nextword.alignment",
+    "nextword.squad_metrics",
+    "nextword.spans",
+    "nextword.town_spans",
+    "nextword.prompting",
+    "nextword.instructions",
+    "nextword.preferences",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
@@ -220,8 +242,9 @@ def _record(path: Path, program: Path) -> list[str]:
 
 
 def _cell(value: object) -> str:
-    """A value as a table shows it."""
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    """A value as a table shows it; a bar would end its column."""
+    text = f"{value:,}" if isinstance(value, int) else str(value)
+    return text.replace("|", "\\|")
 
 
 def readme(text: str) -> str:
