@@ -34,10 +34,10 @@ def model1(pairs: Iterable[Pair], rounds: int = 10) -> Table:
     split = [
         ([NULL, *s.split()], t.split(), n) for (s, t), n in counted.items()
     ]
-    met = defaultdict(set)
+    met = defaultdict(dict)  # in the order in which they came
     for source, target, _ in split:
         for e in source:
-            met[e].update(target)
+            met[e].update(dict.fromkeys(target))
     table = {e: dict.fromkeys(fs, 1 / len(fs)) for e, fs in met.items()}
     for _ in range(rounds):
         table = model1_round(table, split)

@@ -178,7 +178,7 @@ def test_masking_a_masked_text_of_any_kind_ends(text):
     once = mask_names(text)
     assert once == " ".join(once.split())
     assert not re.search(r"(?i)torch|scipy|sklearn|networkx|matplotlib", once)
-    assert "_" not in once and "``" not in once
+    assert "_" not in once and len(re.findall("`+", once)) <= 1
 
 
 def test_prose_needs_words_beside_names():
