@@ -591,12 +591,14 @@ def test_counted_pairs_are_a_distribution():
 
 
 def test_an_answer_is_judged_as_squad_does():
-    assert windows.exact("The Eiffel Tower.", ["x", "eiffel tower"]) == 1
-    assert windows.exact("Tower", ["eiffel tower"]) == 0
-    assert windows.overlap("Tower", ["eiffel tower"]) == pytest.approx(2 / 3)
-    assert windows.overlap("a b b", ["b b b c"]) == pytest.approx(4 / 6)
-    assert windows.overlap("the red cup", ["cup", "red cup"]) == 1
-    assert windows.overlap("x", ["y"]) == 0
+    best = answers.best_of
+    exact, f1 = answers.exact_match, answers.f1
+    assert best(exact, "The Eiffel Tower.", ["x", "eiffel tower"]) == 1
+    assert best(exact, "Tower", ["eiffel tower"]) == 0
+    assert best(f1, "Tower", ["eiffel tower"]) == pytest.approx(2 / 3)
+    assert best(f1, "a b b", ["b b b c"]) == pytest.approx(4 / 6)
+    assert best(f1, "the red cup", ["cup", "red cup"]) == 1
+    assert best(f1, "x", ["y"]) == 0
 
 
 def item(answer, words):

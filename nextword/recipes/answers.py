@@ -21,11 +21,14 @@ from nextword.public_forms import Question, read_questions
 from nextword.recipes.base import Outcome, Request, score, ticking
 from nextword.recipes.windows import (
     Window,
-    exact,
     labels,
-    overlap,
-    plain,
     windows,
+)
+from nextword.squad_metrics import (
+    best_of,
+    exact_match,
+    f1,
+    normalise_answer,
 )
 from nextword.training import TrainConfig
 from nextword.transformer import BERT
@@ -87,9 +90,12 @@ def answer_all(
 
 def likely_sentence(item: Question) -> str:
     """The sentence of the paragraph that shares most words with the question."""
-    asked = set(plain(item.question))
+    asked = set(normalise_answer(item.question).split())
     sentences = re.split(r"(?<=[.!?])\s+", item.context)
-    return max(sentences, key=lambda text: len(asked & set(plain(text))))
+    return max(
+        sentences,
+        key=lambda text: len(asked & set(normalise_answer(text).split())),
+    )
 
 
 def squad(request: Request) -> Outcome:
@@ -139,9 +145,9 @@ def squad(request: Request) -> Outcome:
     }
     scores = []
     for name, answers in said.items():
-        for measure, judge in {"exact match": exact, "F1": overlap}.items():
+        for measure, metric in {"exact match": exact_match, "F1": f1}.items():
             values = [
-                judge(answer, [text for _, text in item.answers])
+                best_of(metric, answer, [text for _, text in item.answers])
                 for answer, item in zip(answers, test, strict=True)
             ]
             mean = 100 * sum(values) / len(values)

@@ -1,40 +1,11 @@
 """Paragraphs as windows of ids, and SQuAD's measures of an answer."""
 
 import re
-import string
-from collections import Counter
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from nextword.public_forms import Question
 from nextword.wordpiece import WordPieceTokenizer
 from nextword.words import CLS, SEP
-
-
-def plain(text: str) -> list[str]:
-    """The words of an answer as SQuAD compares them.
-
-    Lower case, without punctuation and without a, an, the.
-    """
-    text = "".join(c for c in text.lower() if c not in string.punctuation)
-    return re.sub(r"\b(a|an|the)\b", " ", text).split()
-
-
-def exact(answer: str, references: Sequence[str]) -> float:
-    """1 if an answer equals one of the references, else 0."""
-    return float(any(plain(answer) == plain(known) for known in references))
-
-
-def overlap(answer: str, references: Sequence[str]) -> float:
-    """The best F1 of an answer's words with a reference (Rajpurkar, 2016)."""
-    best, words = 0.0, plain(answer)
-    for known in map(plain, references):
-        shared = sum((Counter(words) & Counter(known)).values())
-        if shared:
-            best = max(best, 2 * shared / (len(words) + len(known)))
-        elif not words and not known:
-            best = 1.0
-    return best
 
 
 class Window(NamedTuple):
