@@ -23,8 +23,9 @@ LEFT_OUT = re.compile(
     r"|_numpy|array_api_.*"
 )
 
-# What looks like code: roles, what stands in `, $ or *, addresses, calls, names
-# with a dot, an underscore or a capital inside. And the libraries' own names.
+# What looks like code: roles, text between backquotes, dollar signs or stars,
+# addresses, calls, names with a dot, an underscore or a capital inside. And the
+# libraries' own names.
 NAMES = re.compile(
     r":[\w:]+:`[^`]*`|`+[^`]+`+_*|\$[^$]+\$|\*+\w+\**|https?://\S+"
     r"|\w+\([^()]*\)|[A-Za-z]\w+(?:\.\w+)+|\w*_\w*|\w*[a-z]\w*[A-Z]\w*"

