@@ -35,7 +35,7 @@ CHANGES = [  # each rung has all changes down to its own
     ("Muon", {"muon": 0.06, "lr": 0.03, "decay": 0.0}),
     ("windows side by side", {"cover": True}),
     ("one layer", {"n_layers": 1}),
-    ("batches of 20", {"batch_size": 20}),
+    ("batches of 32", {"batch_size": 32, "lr": 0.02, "muon": 0.07}),
     ("bfloat16", {"bf16": True}),
 ]
 WITHOUT = [  # the fast recipe, with one change taken back
@@ -49,8 +49,10 @@ WITHOUT = [  # the fast recipe, with one change taken back
     ("Muon", {"muon": 0.0, "lr": 0.01}),
     ("windows side by side", {"cover": False}),
 ]
-FAST_STEPS = 250
-LONGER = [("one layer", {"steps": 700})]
+FAST_STEPS = 165
+LARGER = {"n_layers": 4, "context_length": 128, "batch_size": 16}
+LARGER |= {"muon": 0.03, "lr": 0.01}
+LONGER = [(f"4 layers, {n} steps", LARGER | {"steps": n}) for n in (250, 850)]
 
 
 class Run(NamedTuple):
