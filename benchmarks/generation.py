@@ -137,10 +137,10 @@ def measure(size: Size) -> list[dict]:
 
 
 def main() -> None:
-    record.run_grid(
+    rows = [size._asdict() | row for size in GRID for row in measure(size)]
+    record.write(
         "generation",
-        GRID,
-        measure,
+        rows,
         COMMAND,
         packages=["torch", "transformers"],
         notes=[*NOTES, f"Threads: {torch.get_num_threads()}."],

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 from nextword.attention import attention, causal_mask
 from nextword.muon import orthogonalise
 from nextword.positions import rotary_angles
+from nextword.records import read_record
 from nextword.speed_gpt import Recipe, SpeedGPT, rotary_turns
 from nextword.speedrun import (
     SpeedOptimizer,
@@ -223,3 +225,21 @@ def test_it_learns_a_text(bf16):
         ids, 11, replace(FAST, steps=60, bf16=bf16, zero=True)
     )
     assert speed_loss(model, ids) < 0.7
+
+
+def test_the_record_says_fifteen_times_sooner():
+    rows, parts = read_record("speedrun")["rows"], {}
+    for row in rows:
+        parts.setdefault((row["part"], row["name"]), []).append(row)
+    plain, fast = parts["plain", "plain"], parts["fast", "fast"]
+    for key, found in parts.items():
+        assert len(found) == (1 if key[0] == "counting" else 3), key
+
+    def median(part):
+        return np.median([row["seconds"] for row in part])
+
+    losses = [np.mean([row["loss"] for row in x]) for x in (fast, plain)]
+    assert losses[0] <= losses[1]
+    assert median(plain) > 15 * median(fast)
+    longest = parts["longer", "4 layers, 850 steps"]
+    assert max(row["loss"] for row in longest) < 1.56
