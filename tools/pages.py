@@ -64,6 +64,8 @@ TAUGHT = (
     "nextword.prompting",
     "nextword.instructions",
     "nextword.preferences",
+    "nextword.speed_gpt",
+    "nextword.speedrun",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
