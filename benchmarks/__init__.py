@@ -1,0 +1,1 @@
+"""Experiments that take minutes; each module records one of them."""
