@@ -45,7 +45,7 @@ def labelled_batch(rows: Sequence[Row], pad_id: int) -> LabelledBatch:
 class LabelledBatches:
     """Batch number ``step`` of the rows, which are reshuffled each epoch.
 
-    The last batch of an epoch may be smaller. ``collate`` makes a batch of rows.
+    The last batch of an epoch may be smaller; ``collate`` makes it of rows.
     Raises ValueError without rows and for a batch_size below 1.
     """
 
