@@ -64,6 +64,10 @@ TAUGHT = (
     "nextword.prompting",
     "nextword.instructions",
     "nextword.preferences",
+    "nextword.patching",
+    "nextword.induction",
+    "nextword.probing",
+    "nextword.sparse",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
