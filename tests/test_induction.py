@@ -43,7 +43,7 @@ def test_targets_are_what_can_be_known():
     assert batch.ids.tolist() == ids[:, :-1].tolist()
     assert batch.targets.tolist() == [
         [IGNORE, IGNORE, IGNORE, 1, 4, 3],
-        [IGNORE, IGNORE, 5, 2, 5, 2],
+        [IGNORE, IGNORE, 2, 5, 2, 5],
     ]
 
 
