@@ -48,7 +48,7 @@ class RepeatBatches:
     seed: int = 0
     T: int = 40
     V: int = 32
-    shortest: int = 5
+    shortest: int = 16
     longest: int = 20
 
     def __call__(self, step: int) -> TokenBatch:

@@ -20,7 +20,7 @@ class SparseAutoencoder(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         directions = torch.randn(M, C, generator=generator)
         self.directions = nn.Parameter(F.normalize(directions, dim=-1))  # D
-        self.reader = nn.Parameter(self.directions.detach().T.clone())  # W
+        self.reader = nn.Parameter(self.directions.detach().T.contiguous())  # W
         self.bias = nn.Parameter(torch.zeros(M))
         self.centre = nn.Parameter(torch.zeros(C))
 

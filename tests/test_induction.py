@@ -65,7 +65,7 @@ def test_batches_follow_from_seed_and_step_and_periods_change():
     assert not torch.equal(batches(3).ids, RepeatBatches(2, seed=2)(3).ids)
     targets = RepeatBatches(400)(0).targets
     periods = (targets == IGNORE).sum(1)
-    assert set(periods.tolist()) == set(range(5, 21))
+    assert set(periods.tolist()) == set(range(16, 21))
 
 
 def test_looks_back_by_hand():

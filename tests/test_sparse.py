@@ -77,11 +77,11 @@ def test_it_finds_more_directions_than_there_are_axes():
         cosines = (true @ sae.directions.T).amax(1)
         active = (sae.encode(x) > 0).float().sum(-1).mean()
         assert explained(x, sae(x)) > 0.9
-    assert (cosines > 0.95).float().mean() > 0.8
+    assert (cosines > 0.9).float().mean() > 0.8
     assert active < 6
     components = principal(x)
     best = (true @ components.T).abs().amax(1)
-    assert (best > 0.95).float().mean() < 0.2  # axes cannot be 24 directions
+    assert (best > 0.9).float().mean() < 0.2  # axes cannot be 24 directions
 
 
 def test_a_larger_penalty_leaves_fewer_features_and_more_error():
