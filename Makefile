@@ -79,9 +79,13 @@ benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.translation
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.prompting
-	$(BIN)/python -m benchmarks.limits
 	$(BIN)/python -m benchmarks.recipes
+	$(BIN)/python -m benchmarks.ecosystem
+	$(BIN)/python -m benchmarks.interpretability
+	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.speedrun
+	$(BIN)/python -m benchmarks.privacy
+	$(BIN)/python -m benchmarks.limits
 
 # Used once a week to learn early what the next pins will break.
 newest: $(READY)

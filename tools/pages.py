@@ -44,7 +44,6 @@ TAUGHT = (
     "nextword.scaling",
     "nextword.finetuning",
     "nextword.lora",
-    "nextword.records",
     "nextword.town_tasks",
     "nextword.transfer",
     "nextword.docstrings",
@@ -64,10 +63,15 @@ TAUGHT = (
     "nextword.prompting",
     "nextword.instructions",
     "nextword.preferences",
+    "nextword.patching",
+    "nextword.induction",
+    "nextword.probing",
+    "nextword.sparse",
     "nextword.speed_gpt",
     "nextword.speedrun",
     "nextword.association",
     "nextword.hallucination",
+    "nextword.records",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
