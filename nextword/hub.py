@@ -76,14 +76,7 @@ def to_hub(folder: str | Path, model: Any, tokenizer: Any, card: str) -> None:
     write_tensors(folder / "model.safetensors", convert(model))
 
 
-def model_card(name: str, card: ModelCard, measured: str, limits: str) -> str:
-    """The text of README.md (Mitchell et al., 2019).
-
-    What the model is, how it was made, what was measured, and its limits.
-    """
-    sizes = ", ".join(f"{key} {value}" for key, value in card.sizes.items())
-    steps, batch = card.training["steps"], card.training["batch_size"]
-    return f"""---
+CARD = """---
 license: mit
 language: en
 library_name: transformers
@@ -92,12 +85,12 @@ tags: [nextword]
 
 # {name}
 
-A {card.kind.upper()} of the course Next Word: {sizes}.
+A {kind} of the course Next Word: {sizes}.
 
 ## Training
 
-{steps:,} steps with batches of {batch} texts, by `{card.command}`.
-The data: {card.data["name"]}, {card.data["config"]}.
+{steps:,} steps with batches of {batch} texts, by `{command}`.
+The data: {data}.
 
 ## Evaluation
 
@@ -107,3 +100,21 @@ The data: {card.data["name"]}, {card.data["config"]}.
 
 {limits}
 """
+
+
+def model_card(name: str, card: ModelCard, measured: str, limits: str) -> str:
+    """The text of README.md (Mitchell et al., 2019).
+
+    What the model is, how it was made, what was measured, and its limits.
+    """
+    return CARD.format(
+        name=name,
+        kind=card.kind.upper(),
+        sizes=", ".join(f"{key} {value}" for key, value in card.sizes.items()),
+        steps=card.training["steps"],
+        batch=card.training["batch_size"],
+        command=card.command,
+        data=f"{card.data['name']}, {card.data['config']}",
+        measured=measured,
+        limits=limits,
+    )

@@ -36,9 +36,9 @@ OURS = (  # fields of our config that have a name in theirs
 FIELDS = {
     "gpt2": "vocab_size n_positions n_embd n_head n_layer n_inner resid_pdrop "
     "activation_function layer_norm_epsilon",
-    "bert": "vocab_size max_position_embeddings hidden_size num_attention_heads "
-    "num_hidden_layers intermediate_size hidden_dropout_prob hidden_act "
-    "layer_norm_eps",
+    "bert": "vocab_size max_position_embeddings hidden_size "
+    "num_attention_heads num_hidden_layers intermediate_size "
+    "hidden_dropout_prob hidden_act layer_norm_eps",
     "starcoder2": "vocab_size max_position_embeddings hidden_size "
     "num_attention_heads num_hidden_layers intermediate_size residual_dropout "
     "hidden_act norm_epsilon",

@@ -140,6 +140,12 @@ def run_trainer(trainer: Any) -> list[float]:
     return [entry["loss"] for entry in history if "loss" in entry]
 
 
+def share_at(step: int, config: TrainConfig) -> float:
+    """Our share of the peak rate; it stays after the last step."""
+    step = min(step, config.steps - 1)
+    return warmup_cosine(step, config.steps, config.warmup, config.final)
+
+
 def train_alike(
     model: HubClassifier,
     batches: Callable[[int], LabelledBatch],
@@ -150,13 +156,7 @@ def train_alike(
         model.parameters(), config.lr, weight_decay=config.weight_decay
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: warmup_cosine(
-            min(step, config.steps - 1),
-            config.steps,
-            config.warmup,
-            config.final,
-        ),
+        optimizer, lambda step: share_at(step, config)
     )
     with tempfile.TemporaryDirectory() as folder:
         trainer = need_transformers().Trainer(

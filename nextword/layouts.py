@@ -80,7 +80,9 @@ MASKED = BODY._replace(  # a BERT that fills gaps
         "head.lm_head": "cls.predictions",  # its bias; the weights are tied
     },
     tied={
-        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.weight": (
+            "bert.embeddings.word_embeddings.weight"
+        ),
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     },
 )

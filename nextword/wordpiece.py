@@ -152,8 +152,8 @@ def check_pieces(pieces: Sequence[str], ids: Mapping[str, int]) -> None:
     for id, piece in enumerate(pieces):
         if ids[piece] != id or piece.split() != [piece]:
             raise ValueError(
-                f"Piece {id} of the vocabulary, {piece!r}, is empty, holds white "
-                "space, or comes twice. Pass each piece once."
+                f"Piece {id} of the vocabulary, {piece!r}, is empty, holds "
+                "white space, or comes twice. Pass each piece once."
             )
 
 
@@ -177,7 +177,7 @@ def write_vocabulary(path: str | Path, tokenizer: WordPieceTokenizer) -> None:
 
 
 def kept_lengths(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens of two texts are kept: the longer one loses its own first.
+    """How many tokens of two texts are kept: the longer one is cut first.
 
     Where both lose some, each keeps half, and the longer one an odd one more.
     """

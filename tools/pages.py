@@ -64,6 +64,14 @@ TAUGHT = (
     "nextword.prompting",
     "nextword.instructions",
     "nextword.preferences",
+    "nextword.layouts",
+    "nextword.weights",
+    "nextword.wordpiece",
+    "nextword.hub_tokenizers",
+    "nextword.hub_forms",
+    "nextword.hub",
+    "nextword.hub_reading",
+    "nextword.hub_training",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
