@@ -5,10 +5,10 @@ Home: chapter 21, notebooks/21_ecosystem.ipynb. ``transformers`` and
 ESM has no segments.
 """
 
-import copy
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -94,7 +94,7 @@ def hub_classifier(ours: Classifier) -> HubClassifier:
     config = transformers.EsmConfig(**settings, pad_token_id=0, mask_token_id=4)
     whole = transformers.EsmForMaskedLM(config).to(ours.head.weight.dtype)
     whole.load_state_dict(to_esm(ours.body), strict=False)  # all but ESM.unused
-    return HubClassifier(whole.esm, copy.deepcopy(ours.head))
+    return HubClassifier(whole.esm, deepcopy(ours.head))
 
 
 def named_batch(batch: LabelledBatch) -> dict[str, Tensor]:

@@ -91,10 +91,8 @@ def split_qkv(answer, rng):
 
     def made(turned=True, order=(0, 1, 2), stride=False):
         def split(W):
-            if stride:
-                parts = [W[:, n::3] for n in range(3)]
-            else:
-                parts = np.split(W, 3, axis=1)
+            strided = [W[:, n::3] for n in range(3)]
+            parts = strided if stride else np.split(W, 3, axis=1)
             return tuple(parts[n].T if turned else parts[n] for n in order)
 
         return split
