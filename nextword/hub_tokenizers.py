@@ -88,7 +88,9 @@ def pieces_to_hub(ours: WordPieceTokenizer) -> tokenizers.Tokenizer:
     """BERT's: lower case, no accents, the longest pieces."""
     theirs = tokenizers.Tokenizer(
         models.WordPiece(
-            ours.ids, UNKNOWN, max_input_chars_per_word=LONGEST_WORD
+            vocab=ours.ids,
+            unk_token=UNKNOWN,
+            max_input_chars_per_word=LONGEST_WORD,
         )
     )
     theirs.normalizer = normalizers.BertNormalizer(lowercase=True)
