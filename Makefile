@@ -80,7 +80,9 @@ benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.ecosystem
 	$(BIN)/python -m benchmarks.prompting
+	$(BIN)/python -m benchmarks.limits
 	$(BIN)/python -m benchmarks.recipes
+	$(BIN)/python -m benchmarks.speedrun
 
 # Used once a week to learn early what the next pins will break.
 newest: $(READY)
