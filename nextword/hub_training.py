@@ -151,7 +151,10 @@ def train_alike(
     batches: Callable[[int], LabelledBatch],
     config: TrainConfig,
 ) -> list[float]:
-    """The Trainer with our batches, our optimizer and our schedule."""
+    """The Trainer with our batches, our optimizer and our schedule.
+
+    One thing is not ours: ESM has no segment vector to train.
+    """
     optimizer = torch.optim.AdamW(
         model.parameters(), config.lr, weight_decay=config.weight_decay
     )
