@@ -78,6 +78,7 @@ benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.sentiment
 	$(BIN)/python -m benchmarks.translation
 	$(BIN)/python -m benchmarks.questions
+	$(BIN)/python -m benchmarks.ecosystem
 	$(BIN)/python -m benchmarks.prompting
 	$(BIN)/python -m benchmarks.recipes
 	$(BIN)/python -m benchmarks.ecosystem

@@ -1,5 +1,6 @@
 """What Hugging Face calls the parameters of GPT-2 and BERT, and how it keeps them.
 
+Home: chapter 21, notebooks/21_ecosystem.ipynb.
 A `Layout` is a table of names. Left out: BERT's pooler and its head for the next
 sentence, which our BERT does not have.
 """
@@ -79,7 +80,9 @@ MASKED = BODY._replace(  # a BERT that fills gaps
         "head.lm_head": "cls.predictions",  # its bias; the weights are tied
     },
     tied={
-        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.weight": (
+            "bert.embeddings.word_embeddings.weight"
+        ),
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     },
 )
@@ -102,7 +105,7 @@ def their_name(ours: str, layout: Layout) -> str:
     return f"{name}.{kind}"
 
 
-def turn(tensor: Tensor, theirs: str, layout: Layout) -> Tensor:
+def as_stored(tensor: Tensor, theirs: str, layout: Layout) -> Tensor:
     """A matrix, transposed where they store it so; others as they are."""
     stored_so = theirs.removesuffix(".weight").endswith(layout.turned)
     return tensor.T if stored_so else tensor
@@ -113,7 +116,7 @@ def to_theirs(ours: Mapping[str, Tensor], layout: Layout) -> State:
     parts = defaultdict(list)
     for name, tensor in ours.items():
         theirs = their_name(name, layout)
-        parts[theirs].append(turn(tensor, theirs, layout))
+        parts[theirs].append(as_stored(tensor, theirs, layout))
     state = {name: torch.cat(part, dim=-1) for name, part in parts.items()}
     return state | {copy: state[name] for copy, name in layout.tied.items()}
 
@@ -129,7 +132,7 @@ def to_ours(
     for theirs, group in together.items():
         parts = state[theirs].chunk(len(group), dim=-1)
         for name, part in zip(group, parts, strict=True):
-            ours[name] = turn(part, theirs, layout)
+            ours[name] = as_stored(part, theirs, layout)
     return ours
 
 

@@ -1,5 +1,6 @@
 """Hugging Face's GPT-2 and BERT: their weights in our models, and ours in theirs.
 
+Home: chapter 21, notebooks/21_ecosystem.ipynb.
 And one pretrained model, all-MiniLM-L6-v2. Left out: the names and layouts,
 which `nextword.layouts` holds.
 """

@@ -1,5 +1,6 @@
 """WordPiece, the tokenizer of BERT: words, cut into the longest known pieces.
 
+Home: chapter 21, notebooks/21_ecosystem.ipynb.
 Ids are those of Hugging Face's uncased BERT tokenizer (Devlin et al., 2019). Its
 table of signs ends with Unicode 8.0: a mark or a punctuation sign that is
 younger is one here, and an unknown letter there. Left out: how a vocabulary is
@@ -52,7 +53,7 @@ def clean(character: str) -> str:
     return " " if character.isspace() else character
 
 
-def normalise(text: str) -> str:
+def plain_text(text: str) -> str:
     """Lower case without accents, with spaces around Chinese characters."""
     text = "".join(map(clean, text))
     text = CHINESE.sub(r" \1 ", text)
@@ -132,7 +133,7 @@ class WordPieceTokenizer(storage.Stored):
             if part in SPECIAL:
                 ids.append(self.ids[part])
                 continue
-            for word in split_words(normalise(part)):
+            for word in split_words(plain_text(part)):
                 ids += word_ids(word, self.ids, self.cache)
         return ids
 
@@ -151,8 +152,8 @@ def check_pieces(pieces: Sequence[str], ids: Mapping[str, int]) -> None:
     for id, piece in enumerate(pieces):
         if ids[piece] != id or piece.split() != [piece]:
             raise ValueError(
-                f"Piece {id} of the vocabulary, {piece!r}, is empty, holds white "
-                "space, or comes twice. Pass each piece once."
+                f"Piece {id} of the vocabulary, {piece!r}, is empty, holds "
+                "white space, or comes twice. Pass each piece once."
             )
 
 
@@ -175,13 +176,13 @@ def write_vocabulary(path: str | Path, tokenizer: WordPieceTokenizer) -> None:
     storage.write_text(path, "\n".join(tokenizer.pieces) + "\n")
 
 
-def shares(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens of two texts are kept: the longer one loses its own first.
+def kept_lengths(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens of two texts are kept: the longer one is cut first.
 
     Where both lose some, each keeps half, and the longer one an odd one more.
     """
     if first > second:
-        return shares(second, first, room)[::-1]
+        return kept_lengths(second, first, room)[::-1]
     kept = min(first, room // 2)
     return kept, min(second, room - kept)
 
@@ -204,7 +205,7 @@ def frame(
             f"max_length is {max_length}, which leaves no room for text beside "
             f"{CLS} and {SEP}. Choose 4 or more."
         )
-    keep_a, keep_b = shares(len(a), len(b), room)
+    keep_a, keep_b = kept_lengths(len(a), len(b), room)
     cls, sep = tokenizer.ids[CLS], tokenizer.ids[SEP]
     ids = [cls, *a[:keep_a], sep]
     tail = [] if second is None else [*b[:keep_b], sep]

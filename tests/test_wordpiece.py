@@ -21,9 +21,9 @@ from nextword.wordpiece import (
     clean,
     cut_word,
     frame,
-    normalise,
+    kept_lengths,
+    plain_text,
     read_vocabulary,
-    shares,
     split_words,
     text_batch,
     write_vocabulary,
@@ -262,7 +262,7 @@ def test_a_word_of_more_than_a_hundred_characters_is_unknown(length):
     ],
 )
 def test_words_by_hand(text, expected):
-    assert list(split_words(normalise(text))) == expected
+    assert list(split_words(plain_text(text))) == expected
 
 
 def test_clean_by_hand():
@@ -354,7 +354,7 @@ def test_batches_of_minilm_are_the_references(minilm, peers, two, max_length):
 @example(5, 5, 7)
 @example(9, 2, 7)
 def test_shares_are_the_references_and_fair(first, second, room):
-    a, b = shares(first, second, room)
+    a, b = kept_lengths(first, second, room)
     assert 0 <= a <= first and 0 <= b <= second
     assert a + b == min(first + second, room)
     assert a == first or b == second or abs(a - b) <= 1
