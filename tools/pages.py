@@ -64,6 +64,10 @@ TAUGHT = (
     "nextword.prompting",
     "nextword.instructions",
     "nextword.preferences",
+    "nextword.costs",
+    "nextword.recompute",
+    "nextword.quantisation",
+    "nextword.distillation",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
