@@ -5,11 +5,14 @@ number unless a function says otherwise. Left out: what a system needs for
 itself, such as buffers of kernels. `nextword.scaling` counts operations.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.profiler import ProfilerActivity, profile
 
 from nextword.blocks import TransformerConfig
 
@@ -22,6 +25,25 @@ KINDS = {
     "softmax and loss": ("aten::_log_softmax", "aten::gather"),
     "optimizer": ("aten::_fused_adamw",),
 }
+
+
+def operation_seconds(work: Callable[[], Any]) -> dict[str, float]:
+    """The seconds of each operation in a call, by PyTorch's profiler.
+
+    The time of an operation is without that of those it calls. Messages of the
+    profiler itself, which some builds write as errors, are thrown away.
+    """
+    errors, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        with profile(activities=[ProfilerActivity.CPU]) as profiled:
+            work()
+    finally:
+        os.dup2(errors, 2)
+        os.close(errors)
+        os.close(nowhere)
+    events = profiled.key_averages()
+    return {e.key: e.self_cpu_time_total / 1e6 for e in events}
 
 
 def kind_of(operation: str) -> str:
@@ -89,6 +111,10 @@ class SavedForBackward(saved_tensors_hooks):
         self.known = {x.untyped_storage().data_ptr() for x in known}
         self.blocks: dict[int, int] = {}
         super().__init__(self._see, lambda x: x)
+
+    def __enter__(self) -> "SavedForBackward":
+        super().__enter__()
+        return self
 
     def _see(self, x: Tensor) -> Tensor:
         block = x.untyped_storage()

@@ -1,5 +1,7 @@
 """Costs: formulas against what autograd, optimizers and caches really hold."""
 
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -16,6 +18,7 @@ from nextword.costs import (
     held_bytes,
     kind_of,
     kv_bytes,
+    operation_seconds,
     shares_by_kind,
 )
 from nextword.losses import cross_entropy
@@ -34,6 +37,21 @@ def test_kinds_go_by_the_beginning_of_a_name():
     flash = "aten::_scaled_dot_product_flash_attention_for_cpu"
     assert kind_of(flash) == "attention"
     assert kind_of("aten::add") == kind_of("mm") == "all else"
+
+
+def test_the_operations_of_a_call_are_timed(capfd):
+    x = torch.randn(64, 64)
+    times = operation_seconds(lambda: (x @ x).exp())
+    assert {"aten::mm", "aten::exp"} <= times.keys()
+    assert all(0 <= time < 5 for time in times.values())
+    assert not capfd.readouterr().err
+
+
+def test_after_an_error_messages_are_shown_again(capfd):
+    with pytest.raises(ZeroDivisionError):
+        operation_seconds(lambda: 1 / 0)
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"
 
 
 def test_shares_add_up_to_one_and_the_largest_is_first():
