@@ -80,6 +80,7 @@ benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.prompting
 	$(BIN)/python -m benchmarks.efficiency
+	$(BIN)/python -m benchmarks.speedrun
 	$(BIN)/python -m benchmarks.recipes
 
 # Used once a week to learn early what the next pins will break.

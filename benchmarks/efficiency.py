@@ -2,9 +2,10 @@
 
     python -m benchmarks.efficiency
 
-Each way has five seeds, and those of few bits have three. It writes ``benchmarks/results/efficiency.json`` after
-each run, and the copy in ``nextword/data`` that chapter 23 draws. Stop it at any
-time: the same command goes on with the runs that are missing.
+Each way has five seeds, and those of few bits have three. It writes
+``benchmarks/results/efficiency.json`` after each run, and the copy in
+``nextword/data`` that chapter 23 draws. Stop it at any time: the same command
+goes on with the runs that are missing.
 """
 
 import torch

@@ -63,8 +63,8 @@ def shares_by_kind(seconds: Mapping[str, float]) -> dict[str, float]:
     if not total > 0:
         raise ValueError("No time was spent. Profile a step that does work.")
     shares = dict.fromkeys([*KINDS, "all else"], 0.0)
-    for operation, time in seconds.items():
-        shares[kind_of(operation)] += time / total
+    for operation, spent in seconds.items():
+        shares[kind_of(operation)] += spent / total
     return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
 
 

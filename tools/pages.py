@@ -68,6 +68,8 @@ TAUGHT = (
     "nextword.recompute",
     "nextword.quantisation",
     "nextword.distillation",
+    "nextword.speed_gpt",
+    "nextword.speedrun",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import torch
 
 from nextword.exercises.engine import Mistake, compare, exercise
 
@@ -384,3 +385,93 @@ def footprint(answer, rng):
         ),
         tolerance=1e-9,
     )
+
+
+def _unit(x):
+    return x / x.square().mean(-1, keepdim=True).sqrt()
+
+
+def _weights(scores):
+    T = scores.shape[-1]
+    future = torch.ones(T, T, dtype=torch.bool).triu(1)
+    return scores.masked_fill(future, -math.inf).softmax(-1)
+
+
+def _qk_weights(q, k):
+    return _weights(_unit(q) @ _unit(k).mT / math.sqrt(q.shape[-1]))
+
+
+def _qk_mistakes():
+    """Pairs of a wrong function and its message."""
+
+    def length_one(q, k):
+        q, k = (x / x.norm(dim=-1, keepdim=True) for x in (q, k))
+        return _weights(q @ k.mT / math.sqrt(q.shape[-1]))
+
+    def cosine(q, k):
+        q, k = (x / x.norm(dim=-1, keepdim=True) for x in (q, k))
+        return _weights(q @ k.mT)
+
+    return [
+        (
+            lambda q, k: _weights(q @ k.mT / math.sqrt(q.shape[-1])),
+            "Queries and keys are as they came: nothing is normalised. Divide "
+            "each vector by its root mean square.",
+        ),
+        (
+            lambda q, k: _weights(_unit(q) @ k.mT / math.sqrt(q.shape[-1])),
+            "The queries are normalised, the keys are not. A long key still "
+            "makes large scores.",
+        ),
+        (
+            lambda q, k: _weights(q @ _unit(k).mT / math.sqrt(q.shape[-1])),
+            "The keys are normalised, the queries are not. A long query still "
+            "makes large scores.",
+        ),
+        (
+            length_one,
+            "Your vectors have length 1, so the scores lie between -1/√D and "
+            "1/√D and the weights are almost equal. The root mean square is "
+            "to be 1: then the length is √D.",
+        ),
+        (
+            cosine,
+            "These are cosines: the scores lie between -1 and 1, too small a "
+            "range for one token to stand out. The root mean square is to be "
+            "1, and then the scores are divided by √D.",
+        ),
+        (
+            lambda q, k: _weights(_unit(q) @ _unit(k).mT),
+            "The division of the scores by √D is missing.",
+        ),
+        (
+            lambda q, k: (
+                _unit(q) @ _unit(k).mT / math.sqrt(q.shape[-1])
+            ).softmax(-1),
+            "A position sees the future. Mask what is after it, before the "
+            "softmax.",
+        ),
+        (
+            lambda q, k: _weights(
+                _unit(q.mT).mT @ _unit(k.mT).mT.mT / math.sqrt(q.shape[-1])
+            ),
+            "You normalise over the positions. Each vector is normalised by "
+            "itself, over its last axis.",
+        ),
+    ]
+
+
+@exercise("23.8", "Your own speed-run")
+def qk_norm(answer, rng):
+    """Causal attention weights from normalised queries and keys."""
+
+    def tensor(T, D, scale):
+        generator = torch.Generator().manual_seed(rng.getrandbits(40))
+        x = torch.randn(T, D, generator=generator, dtype=torch.float64)
+        return scale * x
+
+    cases = [(tensor(2, 2, 1.0), tensor(2, 2, 3.0))]
+    for T, D, scale in ((3, 4, 1.0), (5, 8, 20.0), (4, 6, 0.2)):
+        cases.append((tensor(T, D, scale), tensor(T, D, scale / 2)))
+    mistakes = [Mistake(*pair) for pair in _qk_mistakes()]
+    compare(answer, _qk_weights, cases, mistakes, tolerance=1e-6)

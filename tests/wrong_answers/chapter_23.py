@@ -3,6 +3,8 @@
 import math
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 
 def memory_all_trained(total, trained, number):
@@ -221,6 +223,53 @@ def energy_inverse(chips, watts, days, pue, intensity):
     return kwh, kwh / intensity
 
 
+def _qk_softmax(scores):
+    T = scores.shape[-1]
+    past = torch.ones(T, T, dtype=torch.bool).tril()
+    return scores.masked_fill(~past, -math.inf).softmax(dim=-1)
+
+
+def _rms(x, axis=-1):
+    return x / (x**2).mean(dim=axis, keepdim=True) ** 0.5
+
+
+def qk_plain(q, k):
+    return _qk_softmax(q @ k.T / q.shape[-1] ** 0.5)
+
+
+def qk_only_q(q, k):
+    return _qk_softmax(_rms(q) @ k.T / q.shape[-1] ** 0.5)
+
+
+def qk_only_k(q, k):
+    return _qk_softmax(q @ _rms(k).T / q.shape[-1] ** 0.5)
+
+
+def qk_length_one(q, k):
+    q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+    return _qk_softmax(q @ k.T / q.shape[-1] ** 0.5)
+
+
+def qk_cosine(q, k):
+    return _qk_softmax(F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).T)
+
+
+def qk_no_root(q, k):
+    return _qk_softmax(_rms(q) @ _rms(k).T)
+
+
+def qk_future(q, k):
+    return (_rms(q) @ _rms(k).T / q.shape[-1] ** 0.5).softmax(dim=-1)
+
+
+def qk_axis(q, k):
+    return _qk_softmax(_rms(q, 0) @ _rms(k, 0).T / q.shape[-1] ** 0.5)
+
+
+def qk_scores(q, k):
+    return _rms(q) @ _rms(k).T / q.shape[-1] ** 0.5
+
+
 WRONG = {
     "23.1": [
         (memory_all_trained, "no gradient and no state of the optimizer"),
@@ -277,5 +326,16 @@ WRONG = {
         (energy_one_chip, "This is the energy of one chip"),
         (energy_tons, "The mass is in tons"),
         (energy_inverse, "You divide by the emissions"),
+    ],
+    "23.8": [
+        (qk_plain, "nothing is normalised"),
+        (qk_only_q, "A long key still"),
+        (qk_only_k, "A long query still"),
+        (qk_length_one, "Your vectors have length 1"),
+        (qk_cosine, "These are cosines"),
+        (qk_no_root, "division of the scores by √D is missing"),
+        (qk_future, "A position sees the future"),
+        (qk_axis, "You normalise over the positions"),
+        (qk_scores, "qk_scores(tensor"),
     ],
 }
