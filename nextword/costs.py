@@ -136,7 +136,7 @@ def activation_numbers(config: TransformerConfig) -> int:
     """
     C, H = config.d_model, config.n_heads
     norm = C + 2  # its input, mean and deviation
-    attention = C + 3 * C + H + C  # input; q, k, v; log-sums; output
+    attention = C + 3 * C + H + 2 * C  # input; q, k, v; sums; output, merged
     feed_forward = C + 2 * config.d_ff  # input, before and after activation
     layer = 2 * norm + attention + feed_forward
     return config.n_layers * layer + norm + C + config.vocab_size
