@@ -46,7 +46,7 @@ def operation_seconds(work: Callable[[], Any]) -> dict[str, float]:
     return {e.key: e.self_cpu_time_total / 1e6 for e in events}
 
 
-def kind_of(operation: str) -> str:
+def kind_of_operation(operation: str) -> str:
     """The key of KINDS for an operation; "all else" if there is none."""
     for kind, beginnings in KINDS.items():
         if operation.startswith(beginnings):
@@ -64,7 +64,7 @@ def shares_by_kind(seconds: Mapping[str, float]) -> dict[str, float]:
         raise ValueError("No time was spent. Profile a step that does work.")
     shares = dict.fromkeys([*KINDS, "all else"], 0.0)
     for operation, spent in seconds.items():
-        shares[kind_of(operation)] += spent / total
+        shares[kind_of_operation(operation)] += spent / total
     return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
 
 
@@ -136,7 +136,8 @@ def activation_numbers(config: TransformerConfig) -> int:
     """
     C, H = config.d_model, config.n_heads
     norm = C + 2  # its input, mean and deviation
-    attention = C + 3 * C + H + 2 * C  # input; q, k, v; sums; output, merged
+    merged = C if config.positions == "rotary" else 0  # else it is a view
+    attention = C + 3 * C + H + C + merged  # input; q, k, v; sums; output
     feed_forward = C + 2 * config.d_ff  # input, before and after activation
     layer = 2 * norm + attention + feed_forward
     return config.n_layers * layer + norm + C + config.vocab_size

@@ -16,7 +16,7 @@ from nextword.costs import (
     co2_kg,
     energy_kwh,
     held_bytes,
-    kind_of,
+    kind_of_operation,
     kv_bytes,
     operation_seconds,
     shares_by_kind,
@@ -32,11 +32,13 @@ def small(**changes):
 
 
 def test_kinds_go_by_the_beginning_of_a_name():
-    assert kind_of("aten::mm") == "products of matrices"
-    assert kind_of("aten::native_layer_norm_backward") == "norms"
+    assert kind_of_operation("aten::mm") == "products of matrices"
+    assert kind_of_operation("aten::native_layer_norm_backward") == "norms"
     flash = "aten::_scaled_dot_product_flash_attention_for_cpu"
-    assert kind_of(flash) == "attention"
-    assert kind_of("aten::add") == kind_of("mm") == "all else"
+    assert kind_of_operation(flash) == "attention"
+    assert (
+        kind_of_operation("aten::add") == kind_of_operation("mm") == "all else"
+    )
 
 
 def test_the_operations_of_a_call_are_timed(capfd):
@@ -120,7 +122,9 @@ def test_outside_nothing_is_counted_and_gradients_are_right():
     assert torch.equal(x.grad, 2 * x)
 
 
-@pytest.mark.parametrize("changes", [{}, {"d_ff": 48}, {"n_layers": 3}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"d_ff": 48}, {"n_layers": 3}, {"positions": "rotary"}]
+)
 def test_the_formula_of_activations(changes):
     model = small(**changes)
     ids = torch.randint(0, 50, (8, 32))
