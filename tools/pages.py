@@ -80,6 +80,12 @@ TAUGHT = (
     "nextword.association",
     "nextword.hallucination",
     "nextword.records",
+    "nextword.costs",
+    "nextword.recompute",
+    "nextword.quantisation",
+    "nextword.distillation",
+    "nextword.speed_gpt",
+    "nextword.speedrun",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
