@@ -79,8 +79,6 @@ benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.translation
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.prompting
-	$(BIN)/python -m benchmarks.efficiency
-	$(BIN)/python -m benchmarks.speedrun
 	$(BIN)/python -m benchmarks.recipes
 	$(BIN)/python -m benchmarks.ecosystem
 	$(BIN)/python -m benchmarks.interpretability

@@ -77,15 +77,13 @@ TAUGHT = (
     "nextword.sparse",
     "nextword.speed_gpt",
     "nextword.speedrun",
-    "nextword.association",
-    "nextword.hallucination",
-    "nextword.records",
     "nextword.costs",
     "nextword.recompute",
     "nextword.quantisation",
     "nextword.distillation",
-    "nextword.speed_gpt",
-    "nextword.speedrun",
+    "nextword.association",
+    "nextword.hallucination",
+    "nextword.records",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
