@@ -79,6 +79,7 @@ benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.translation
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.prompting
+	$(BIN)/python -m benchmarks.privacy
 	$(BIN)/python -m benchmarks.recipes
 
 # Used once a week to learn early what the next pins will break.

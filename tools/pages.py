@@ -64,6 +64,8 @@ TAUGHT = (
     "nextword.prompting",
     "nextword.instructions",
     "nextword.preferences",
+    "nextword.privacy",
+    "nextword.dpsgd",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
