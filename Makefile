@@ -80,6 +80,7 @@ benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.prompting
 	$(BIN)/python -m benchmarks.privacy
+	$(BIN)/python -m benchmarks.limits
 	$(BIN)/python -m benchmarks.recipes
 
 # Used once a week to learn early what the next pins will break.

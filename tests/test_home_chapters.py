@@ -8,6 +8,7 @@ import pytest
 from tools import notebooks, pages, sync
 
 FLOORS = {
+    "nextword.association": 0,
     "nextword.attribution": 0,
     "nextword.bleu": 0,
     "nextword.cache": 0,
@@ -44,6 +45,7 @@ FLOORS = {
     "nextword.tokenizer": 1,
     "nextword.town": 1,
     "nextword.blocks": 2,
+    "nextword.hallucination": 2,
     "nextword.prompting": 2,
     "nextword.public_data": 2,
     "nextword.town_chinese": 2,
@@ -74,8 +76,10 @@ FLOORS = {
     "nextword.leaking": 6,
     "nextword.pretraining": 6,
     "nextword.sentences": 6,
+    "nextword.skew": 6,
     "nextword.speculative": 6,
     "nextword.translation": 6,
+    "nextword.unseen": 6,
     "nextword.alignment": 7,
     "nextword.answering": 7,
     "nextword.classifiers": 7,

@@ -66,6 +66,8 @@ TAUGHT = (
     "nextword.preferences",
     "nextword.privacy",
     "nextword.dpsgd",
+    "nextword.association",
+    "nextword.hallucination",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
