@@ -17,6 +17,7 @@ from nextword.generation import generate
 from nextword.planted import (
     CODES,
     LENGTH,
+    TEXTS,
     Canary,
     as_batch,
     encode_texts,
@@ -43,12 +44,13 @@ EPOCHS = (1, 2, 5, 10, 20)  # after these, a model is attacked
 DELTA = 1e-5
 RATE = 1 / 8  # so 20 epochs are 160 steps of DP-SGD
 PRIVATE_LR = 1e-2
+FEW = 128  # stories of the kind "few", which is read four times as often
 
 
 class Run(NamedTuple):
     """One training run of the experiment."""
 
-    kind: str  # "plain", "no copies", "near copies" or "private"
+    kind: str  # "plain", "no copies", "near copies", "few" or "private"
     d_model: int
     noise: float  # of a private run; 0 elsewhere
     seed: int
@@ -62,26 +64,27 @@ def reference_model(seed: int) -> GPT:
     return model
 
 
-def attack_scores(model: nn.Module, part: str, seed: int) -> dict[str, Tensor]:
-    """Three scores of each story; larger says "member".
+def attack_scores(
+    model: nn.Module, part: str, seed: int, number: int
+) -> dict[str, Tensor]:
+    """Three scores of the first stories of a part; larger says "member".
 
     "loss" is -loss (Yeom et al., 2018). The other two subtract how hard the
     story is: for a reference model, or in the town itself.
     """
-    batch = as_batch(encode_texts(stories(part, seed)))
+    batch = as_batch(encode_texts(stories(part, seed)[:number]))
     losses = text_losses(model, *batch)
     return {
         "loss": -losses,
         "reference": text_losses(reference_model(seed), *batch) - losses,
-        "source": source_losses(part, seed) - losses,
+        "source": source_losses(part, seed)[:number] - losses,
     }
 
 
-def membership(model: nn.Module, seed: int) -> dict[str, Any]:
-    """How well three attacks tell members from other stories."""
-    inside, outside = (
-        attack_scores(model, part, seed) for part in ("members", "others")
-    )
+def membership(model: nn.Module, seed: int, number: int) -> dict[str, Any]:
+    """How well three attacks tell ``number`` members from other stories."""
+    inside = attack_scores(model, "members", seed, number)
+    outside = attack_scores(model, "others", seed, TEXTS)
     row: dict[str, Any] = {}
     for name in inside:
         curve = roc(inside[name].numpy(), outside[name].numpy())
@@ -89,7 +92,7 @@ def membership(model: nn.Module, seed: int) -> dict[str, Any]:
         row[f"true_{name}"] = round(true_at(*curve, 0.01), 4)
     words = sum(len(text) + 1 for text in stories("others", seed))
     row["test_loss"] = round(-float(outside["loss"].sum()) / words, 4)
-    words = sum(len(text) + 1 for text in stories("members", seed))
+    words = sum(len(text) + 1 for text in stories("members", seed)[:number])
     row["train_loss"] = round(-float(inside["loss"].sum()) / words, 4)
     return row
 
@@ -116,7 +119,7 @@ def attack(run: Run, model: GPT, epoch: int, spent: float) -> dict[str, Any]:
     row |= {"parameters": sum(p.numel() for p in model.parameters())}
     return (
         row
-        | membership(model, run.seed)
+        | membership(model, run.seed, FEW if run.kind == "few" else TEXTS)
         | leaks(model, make_canaries(run.seed))
     )
 
@@ -137,8 +140,11 @@ def measure(run: Run) -> list[dict[str, Any]]:
         return [attack(run, model, EPOCHS[-1], spent)]
     if run.kind == "no copies":
         texts = without_copies(texts)
+    often = 1
+    if run.kind == "few":
+        texts, often = stories("members", run.seed)[:FEW], TEXTS // FEW
     return [
         attack(run, model, epoch, 0.0)
-        for epoch in train(model, texts, EPOCHS[-1], run.seed)
-        if epoch in EPOCHS
+        for epoch in train(model, texts, often * EPOCHS[-1], run.seed)
+        if epoch in [often * number for number in EPOCHS]
     ]

@@ -311,3 +311,175 @@ def private_gradient(answer, rng):
             ),
         ),
     )
+
+
+@exercise("24.4", "A share at a temperature")
+def share_at_temperature(answer, rng):
+    """Probabilities at a temperature, from those of the model."""
+    cases = [([0.8, 0.2], 0.5), ([0.5, 0.3, 0.2], 1.0)]
+    for size in (2, 3, 5):
+        numbers = [rng.uniform(0.1, 1) for _ in range(size)]
+        shares = [x / sum(numbers) for x in numbers]
+        cases += [(shares, rng.choice([0.3, 0.7, 1.6])), (shares, 0)]
+    cases += [([0.6, 0.4, 0.0], 0.5), ([0.4, 0.2, 0.4], 0)]
+
+    def made(change, greedy=None):
+        def decoded(shares, temperature):
+            if temperature == 0:
+                if greedy:
+                    return greedy(shares)
+                powers = [float(p == max(shares)) for p in shares]
+            else:
+                powers = change(shares, temperature)
+            return [power / sum(powers) for power in powers]
+
+        return decoded
+
+    def powers(shares, temperature):
+        return [p ** (1 / temperature) for p in shares]
+
+    def unnormalised(shares, temperature):
+        if temperature == 0:
+            return [float(p == max(shares)) for p in shares]
+        return powers(shares, temperature)
+
+    def raising(shares, temperature):
+        return made(powers)(shares, 1 / (1 / temperature))
+
+    def first(shares):
+        place = shares.index(max(shares))
+        return [float(n == place) for n in range(len(shares))]
+
+    pairs = (
+        (
+            made(lambda s, t: [p**t for p in s]),
+            "You raise to the power of the temperature. A low temperature "
+            "would then make the shares more even. Raise to 1 / temperature.",
+        ),
+        (
+            made(lambda s, t: [math.exp(p / t) for p in s]),
+            "You treat the probabilities as logits. A logit is a logarithm: "
+            "divide ln p by the temperature, or raise p to 1 / temperature.",
+        ),
+        (
+            made(lambda s, t: s),
+            "At a temperature above 0 your shares stay as they are.",
+        ),
+        (
+            unnormalised,
+            "Your numbers do not sum to 1. Divide each by their sum.",
+        ),
+        (
+            raising,
+            "Temperature 0 has no power 1 / 0. Treat it first: all the "
+            "probability goes to the likeliest answer.",
+        ),
+        (
+            made(powers, lambda s: list(s)),
+            "At temperature 0 your shares stay as they are. Greedy decoding "
+            "gives everything to the likeliest answer.",
+        ),
+        (
+            made(powers, first),
+            "Where several answers are the likeliest, they share the "
+            "probability at temperature 0. You give all of it to the first.",
+        ),
+    )
+    compare(
+        answer,
+        made(powers),
+        cases,
+        [Mistake(wrong, message) for wrong, message in pairs],
+    )
+
+
+@exercise("24.5", "Balanced for each person")
+def balanced(answer, rng):
+    """With what probability the texts of a name and a job are kept."""
+
+    def drawn(names, jobs, least):
+        return {
+            (name, job): rng.randint(least, 40)
+            for name in names
+            for job in jobs
+        }
+
+    jobs = ["baker", "sailor", "painter"]
+    cases = [({("Anna", "baker"): 8, ("Anna", "sailor"): 2},)]
+    cases += [(drawn(["Anna", "Ben"], jobs[:2], 1),)]
+    cases += [(drawn(["Anna", "Ben", "Clara"], jobs, 1),)]
+    missing = drawn(["Anna", "Ben"], jobs, 3)
+    missing["Ben", "sailor"] = 0
+    cases += [(missing,)]
+
+    def made(share):
+        def keep(counts):
+            return {
+                pair: float(share(counts, pair, n)) if n else 0.0
+                for pair, n in counts.items()
+            }
+
+        return keep
+
+    def own(counts, name):
+        return [n for (other, _), n in counts.items() if other == name]
+
+    def total(counts, job):
+        return sum(n for (_, other), n in counts.items() if other == job)
+
+    def by_job(counts, pair, n):
+        totals = [total(counts, job) for _, job in counts]
+        return min(totals) / total(counts, pair[1])
+
+    def present(counts, pair, n):
+        return min(x for x in own(counts, pair[0]) if x) / n
+
+    pairs = (
+        (
+            by_job,
+            "You balance the jobs over all names together. Then a single "
+            "name may stay as uneven as before: look at each name by itself.",
+        ),
+        (
+            lambda counts, pair, n: min(counts.values()) / n,
+            "You bring every pair down to the smallest count of all. Each "
+            "name may keep as many texts as its own rarest job allows.",
+        ),
+        (
+            lambda counts, pair, n: max(own(counts, pair[0])) / n,
+            "Some of your probabilities are above 1. Texts can be left out, "
+            "not made: bring the frequent jobs down to the rarest.",
+        ),
+        (
+            lambda counts, pair, n: n / sum(own(counts, pair[0])),
+            "This is the share that a job has in the texts. What is frequent "
+            "would be kept more often, and the skew would grow.",
+        ),
+        (
+            lambda counts, pair, n: 1 - n / sum(own(counts, pair[0])),
+            "One minus the share is not enough: with 8 and 2 texts it keeps "
+            "0.2 · 8 and 0.8 · 2. That is even, but half of it is lost, and "
+            "with three jobs it is not even.",
+        ),
+        (
+            lambda counts, pair, n: 1 / n,
+            "One text of each pair is left. That is even, but as many as "
+            "possible should be kept.",
+        ),
+        (
+            lambda counts, pair, n: min(own(counts, pair[0])),
+            "This is the number of texts that are kept. Divide it by the "
+            "count, to get a probability.",
+        ),
+        (
+            present,
+            "You leave out the jobs that a name never has. But then its jobs "
+            "are not equally frequent: none of its texts can be kept.",
+        ),
+    )
+    compare(
+        answer,
+        made(lambda counts, pair, n: min(own(counts, pair[0])) / n),
+        cases,
+        [Mistake(made(wrong), message) for wrong, message in pairs],
+    )

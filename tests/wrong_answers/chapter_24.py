@@ -202,6 +202,122 @@ def gradient_noise_first(gradients, bound, noise, expected):
     return _clipped(gradients + noise, bound).sum(0) / expected
 
 
+def _shared(powers):
+    return [power / sum(powers) for power in powers]
+
+
+def _greedy(shares):
+    return _shared([float(p == max(shares)) for p in shares])
+
+
+def decoded_power(shares, temperature):
+    if temperature == 0:
+        return _greedy(shares)
+    return _shared([p**temperature for p in shares])
+
+
+def decoded_softmax(shares, temperature):
+    if temperature == 0:
+        return _greedy(shares)
+    return _shared([math.exp(p / temperature) for p in shares])
+
+
+def decoded_same(shares, temperature):
+    return shares if temperature else _greedy(shares)
+
+
+def decoded_no_sum(shares, temperature):
+    if temperature == 0:
+        return [float(p == max(shares)) for p in shares]
+    return [p ** (1 / temperature) for p in shares]
+
+
+def decoded_no_zero(shares, temperature):
+    return _shared([p ** (1 / temperature) for p in shares])
+
+
+def decoded_zero_same(shares, temperature):
+    if temperature == 0:
+        return list(shares)
+    return _shared([p ** (1 / temperature) for p in shares])
+
+
+def decoded_first(shares, temperature):
+    if temperature == 0:
+        best = shares.index(max(shares))
+        return [1.0 if n == best else 0.0 for n in range(len(shares))]
+    return _shared([p ** (1 / temperature) for p in shares])
+
+
+def decoded_one(shares, temperature):
+    return decoded_zero_same(shares, temperature or 1)[0]
+
+
+def decoded_log(shares, temperature):
+    if temperature == 0:
+        return _greedy(shares)
+    return _shared([math.exp(math.log(p) / temperature) for p in shares])
+
+
+def _own(counts, name):
+    return [n for (other, _), n in counts.items() if other == name]
+
+
+def keep_by_job(counts):
+    totals = {}
+    for (_, job), n in counts.items():
+        totals[job] = totals.get(job, 0) + n
+    least = min(totals.values())
+    return {
+        (name, job): least / totals[job] if n else 0.0
+        for (name, job), n in counts.items()
+    }
+
+
+def keep_smallest(counts):
+    least = min(counts.values())
+    return {pair: least / n if n else 0.0 for pair, n in counts.items()}
+
+
+def keep_largest(counts):
+    return {
+        pair: max(_own(counts, pair[0])) / n if n else 0.0
+        for pair, n in counts.items()
+    }
+
+
+def keep_share(counts):
+    return {p: n / sum(_own(counts, p[0])) for p, n in counts.items()}
+
+
+def keep_rest(counts):
+    return {
+        p: 1 - n / sum(_own(counts, p[0])) if n else 0.0
+        for p, n in counts.items()
+    }
+
+
+def keep_one(counts):
+    return {pair: 1 / n if n else 0.0 for pair, n in counts.items()}
+
+
+def keep_number(counts):
+    return {
+        pair: float(min(_own(counts, pair[0]))) for pair, n in counts.items()
+    }
+
+
+def keep_present(counts):
+    return {
+        pair: min(x for x in _own(counts, pair[0]) if x) / n if n else 0.0
+        for pair, n in counts.items()
+    }
+
+
+def keep_no_zero(counts):
+    return {p: min(_own(counts, p[0])) / n for p, n in counts.items()}
+
+
 WRONG = {
     "24.1": [
         (exposure_in_nats, "This is in nats"),
@@ -243,5 +359,27 @@ WRONG = {
         (gradient_sum, "This is the noisy sum"),
         (gradient_noise_last, "You divide the sum, and add"),
         (gradient_noise_first, "gradient_noise_first("),
+    ],
+    "24.4": [
+        (decoded_power, "You raise to the power of the temperature"),
+        (decoded_softmax, "You treat the probabilities as logits"),
+        (decoded_same, "your shares stay as they are"),
+        (decoded_no_sum, "Your numbers do not sum to 1"),
+        (decoded_no_zero, "Temperature 0 has no power 1 / 0"),
+        (decoded_zero_same, "At temperature 0 your shares stay"),
+        (decoded_first, "You give all of it to the first"),
+        (decoded_one, "should be a list"),
+        (decoded_log, "raised ValueError"),
+    ],
+    "24.5": [
+        (keep_by_job, "You balance the jobs over all names together"),
+        (keep_smallest, "You bring every pair down to the smallest"),
+        (keep_largest, "Some of your probabilities are above 1"),
+        (keep_share, "This is the share that a job has"),
+        (keep_rest, "One minus the share is not enough"),
+        (keep_one, "One text of each pair is left"),
+        (keep_number, "This is the number of texts that are kept"),
+        (keep_present, "You leave out the jobs that a name never has"),
+        (keep_no_zero, "raised ZeroDivisionError"),
     ],
 }
