@@ -1,0 +1,1 @@
+"""Measurements beside each other; ``results`` holds what they printed."""
