@@ -82,6 +82,7 @@ benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.privacy
 	$(BIN)/python -m benchmarks.limits
 	$(BIN)/python -m benchmarks.recipes
+	$(BIN)/python -m benchmarks.speedrun
 
 # Used once a week to learn early what the next pins will break.
 newest: $(READY)

@@ -3,10 +3,11 @@
     python -m benchmarks.questions
 
 The linear model and the commonest answer learn from 50 to 4,000 questions, the
-encoders from 200 and 1,000, and the GPT from 200, each with five seeds. It
-writes ``benchmarks/results/questions.json`` after each run, and the copy in
+networks from 50 to 1,000, each with five seeds. Then two networks learn from
+1,000 questions of which half have no answer. It writes
+``benchmarks/results/questions.json`` after each run, and the copy in
 ``nextword/data`` that chapter 19 draws. Stop it at any time: the same command
-goes on with the runs that are missing. All of them took about ten minutes of
+goes on with the runs that are missing. All of them took about twenty minutes of
 one thread on a busy machine.
 """
 
@@ -15,10 +16,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from benchmarks import record
 from nextword.answering import (
-    AnswerBatches,
+    answer_batch,
     rate,
     starting_model,
     write_answers,
@@ -27,10 +29,12 @@ from nextword.candidates import (
     best_candidate,
     fit_candidates,
     last_mention,
+    last_or_none,
     most_frequent,
 )
-from nextword.spans import SpanBatches, SpanModel, span_loss
-from nextword.squad_metrics import exact_match, f1
+from nextword.finetuning import LabelledBatches
+from nextword.spans import SpanModel, span_batch, span_loss
+from nextword.squad_metrics import exact_match, f1, trade_off
 from nextword.town_questions import (
     TownQuestion,
     held_out_questions,
@@ -38,11 +42,11 @@ from nextword.town_questions import (
 )
 from nextword.town_spans import ask_spans, span_row
 from nextword.training import fit, language_loss
-from nextword.words import PAD, town_tokenizer
+from nextword.words import END, PAD, town_tokenizer
 
 COMMAND = "python -m benchmarks.questions"
 HELD_OUT = 600
-BATCH, STEPS = 16, {200: 200, 1_000: 300}
+BATCH, STEPS = 16, {50: 100, 200: 200, 1_000: 300}
 RATES = {"scratch": 1e-3, "town-bert": 1e-3, "town-gpt": 1e-3}
 NOTES = [
     "exact and f1: means over the questions about the held-out stories 0 to "
@@ -52,6 +56,13 @@ NOTES = [
     "Rates were chosen with 200 questions of seed 30, which is not in the "
     "record, on training questions of seed 40.",
     "elsewhere: the share of the answers that are no part of the story.",
+    "unanswerable: the share of the questions without an answer, in training "
+    "and among the held-out ones. There, exact counts a refusal as right if "
+    "the story has no answer; answered is exact match where it has one; "
+    "refused, refused_absent and refused_untold are shares of those without, "
+    "and refused_wrongly of those with one. The GPT refuses by writing "
+    "nothing, the span model by a margin of at most 0. exact_chosen: with the "
+    "best threshold of 300 training questions of seed 40.",
     "The order of the runs is that of the grid in benchmarks/questions.py. The "
     "seconds are those of training and answering, on a machine that did other "
     "work too.",
@@ -64,6 +75,7 @@ class Run(NamedTuple):
     method: str
     labels: int
     seed: int
+    unanswerable: float = 0.0  # the share of the questions without an answer
 
 
 def grid() -> list[Run]:
@@ -75,41 +87,94 @@ def grid() -> list[Run]:
             for labels in (50, 200, 1_000, 4_000)
             for seed in range(5)
         ]
-    for name in RATES:
-        runs += [Run(name, 200, seed) for seed in range(5)]
+    for labels in (200, 1_000, 50):
+        for seed in range(5):
+            runs += [Run(name, labels, seed) for name in RATES]
+    runs.append(Run("rule", 0, 0, 0.5))
     for seed in range(5):
-        runs += [Run(n, 1_000, seed) for n in ("town-bert", "scratch")]
+        runs += [Run(n, 1_000, seed, 0.5) for n in ("town-bert", "town-gpt")]
     return runs
 
 
-def network(run: Run, asked: Sequence[TownQuestion]) -> list[str]:
-    """Train one, and let it answer the questions."""
-    training = training_questions(run.labels, run.seed)
+def trained(run: Run) -> nn.Module:
+    """The network of a run, after its training."""
+    training = training_questions(run.labels, run.seed, run.unanswerable)
     config = rate(STEPS[run.labels], RATES[run.method], run.seed)
+    ids = town_tokenizer().ids
     if run.method == "town-gpt":
         model = starting_model("town-gpt", run.seed)
-        batches = AnswerBatches(training, BATCH, run.seed)
+        batches = LabelledBatches(
+            training, BATCH, ids[END], run.seed, answer_batch
+        )
         fit(model, language_loss, batches, config)
-        return write_answers(model, asked)
+        return model
     body = starting_model("town-bert", run.seed, run.method == "scratch")
-    model, pad_id = SpanModel(body), town_tokenizer().ids[PAD]
-    rows = [span_row(q) for q in training]
-    batches = SpanBatches(rows, BATCH, pad_id, run.seed)
+    model, rows = SpanModel(body), [span_row(q) for q in training]
+    batches = LabelledBatches(rows, BATCH, ids[PAD], run.seed, span_batch)
     fit(model, span_loss, batches, config)
-    return ask_spans(model, asked)[0]
+    return model
 
 
 def answers(run: Run, asked: Sequence[TownQuestion]) -> list[str]:
-    """What one of the methods says."""
+    """What one of the methods says; each question has an answer."""
     if run.method == "rule":
         return [last_mention(q).of(q.story) for q in asked]
+    if run.method == "town-gpt":
+        return write_answers(trained(run), asked)
     if run.method in RATES:
-        return network(run, asked)
+        return ask_spans(trained(run), asked)[0]
     training = training_questions(run.labels, run.seed)
     if run.method == "most frequent":
         return most_frequent(training, asked)
     model = fit_candidates(training)
     return [best_candidate(model, q).of(q.story) for q in asked]
+
+
+def above(
+    model: nn.Module, asked: Sequence[TownQuestion], threshold: float
+) -> list[str]:
+    """The answers of a span model, "" where the margin is too small."""
+    found = zip(*ask_spans(model, asked), strict=True)
+    return [text if margin > threshold else "" for text, margin in found]
+
+
+def best_threshold(model: nn.Module, asked: Sequence[TownQuestion]) -> float:
+    """The smallest of those with the largest share of right decisions."""
+    texts, margins = ask_spans(model, asked)
+    pairs = zip(texts, asked, strict=True)
+    right = [exact_match(text, q.answer) for text, q in pairs]
+    trades = trade_off(margins, right, [q.span is not None for q in asked])
+    return max(trades, key=lambda trade: trade.overall).threshold
+
+
+def refusals(run: Run, asked: Sequence[TownQuestion]) -> dict[str, float]:
+    """The scores of one method where some questions have no answer."""
+    if run.method == "rule":
+        return mixed_scores([last_or_none(q) for q in asked], asked)
+    model = trained(run)
+    if run.method == "town-gpt":
+        return mixed_scores(write_answers(model, asked), asked)
+    others = training_questions(300, 40, run.unanswerable)
+    chosen = above(model, asked, best_threshold(model, others))
+    row = mixed_scores(above(model, asked, 0.0), asked)
+    return row | {"exact_chosen": mixed_scores(chosen, asked)["exact"]}
+
+
+def mixed_scores(
+    texts: Sequence[str], asked: Sequence[TownQuestion]
+) -> dict[str, float]:
+    """Exact match in all and where there is an answer, and refusals by sort."""
+    pairs = list(zip(texts, asked, strict=True))
+    with_answer = [(text, q) for text, q in pairs if q.span]
+    without = [(text, q.absent) for text, q in pairs if not q.span]
+    return {
+        "exact": mean([exact_match(text, q.answer) for text, q in pairs]),
+        "answered": mean([exact_match(t, q.answer) for t, q in with_answer]),
+        "refused": mean([not text for text, _ in without]),
+        "refused_absent": mean([not t for t, absent in without if absent]),
+        "refused_untold": mean([not t for t, absent in without if not absent]),
+        "refused_wrongly": mean([not text for text, _ in with_answer]),
+    }
 
 
 def mean(values: Sequence[float]) -> float:
@@ -139,8 +204,11 @@ def scores(texts: Sequence[str], asked: Sequence[TownQuestion]) -> dict:
 def measure(run: Run) -> list[dict[str, Any]]:
     """The row of one run."""
     start = time.perf_counter()
-    asked = held_out_questions(HELD_OUT)
-    row = scores(answers(run, asked), asked)
+    asked = held_out_questions(HELD_OUT, run.unanswerable)
+    if run.unanswerable:
+        row = refusals(run, asked)
+    else:
+        row = scores(answers(run, asked), asked)
     return [row | {"seconds": round(time.perf_counter() - start, 1)}]
 
 

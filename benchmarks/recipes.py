@@ -2,12 +2,13 @@
 
     python -m benchmarks.recipes
     python -m benchmarks.recipes sst2 tatoeba
+    python -m benchmarks.recipes multi30k --language de
 
-Without names it runs all of them, in the size that two processor cores can do.
-With ``--file`` squad runs on a file of yours. It writes
-``benchmarks/results/recipes.json``, and the copy in ``nextword/data`` that chapters
-show. The rows of the recipes that ran are new, those of the others stay, unless
-they come from another processor. A recipe whose files cannot be had is left out.
+Without names it runs all of them, in the size that two processor cores can do, and
+multi30k once for each language. With ``--file`` squad runs on a file of yours. It
+writes ``benchmarks/results/recipes.json``, and the copy in ``nextword/data`` that
+chapters show. The rows of the runs that ran are new, those of the others stay,
+unless they come from another processor. What cannot be fetched is left out.
 """
 
 import argparse
@@ -33,28 +34,36 @@ NOTES = [
 ]
 
 
-def kept(names: list[str]) -> list[dict]:
-    """The recorded rows of other recipes, measured on this processor."""
+def run_of(row: dict) -> tuple[str, str]:
+    """The recipe of a recorded row, and the language if it has several."""
+    first = (*RECIPES[row["recipe"]].languages, "")[0]
+    return row["recipe"], row["command"].partition("--language ")[2] or first
+
+
+def kept(name: str, language: str = "") -> list[dict]:
+    """The recorded rows of other runs, measured on this processor."""
     path = record.RESULTS / "recipes.json"
     if not path.exists():
         return []
     content = json.loads(path.read_text(encoding="utf-8"))
     if content["machine"]["processor"] != machine()["processor"]:
         return []
-    return [row for row in content["rows"] if row["recipe"] not in names]
+    return [row for row in content["rows"] if run_of(row) != (name, language)]
 
 
-def measure(name: str, file: str | None = None) -> None:
+def measure(name: str, file: str | None = None, language: str = "") -> None:
     """Run one recipe, and put its rows into the record."""
-    command = f"nextword recipes run {name}"
+    command, languages = f"nextword recipes run {name}", RECIPES[name].languages
+    if language not in ("", *languages[:1]):
+        command += f" --language {language}"
     own = file if name == "squad" else None
     if own:
         command += f" --file {Path(own).name}"
-    content = recipes.run(name, command, own=own)
+    content = recipes.run(name, command, own=own, language=language or None)
     order = list(RECIPES)
     rows = sorted(
-        [*kept([name]), *content["rows"]],
-        key=lambda row: order.index(row["recipe"]),
+        [*kept(name, language), *content["rows"]],
+        key=lambda row: (order.index(row["recipe"]), row["command"]),
     )
     print("\n".join(recipes.report(content)), flush=True)
     path = record.write(
@@ -69,13 +78,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*")
     parser.add_argument("--file")
+    parser.add_argument("--language")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     for name in options.names or RECIPES:
-        try:
-            measure(name, options.file)
-        except ValueError as error:
-            print(f"Without {name}: {error}", flush=True)
+        languages = RECIPES[name].languages or ("",)
+        if options.language in languages:
+            languages = (options.language,)
+        for language in languages:
+            try:
+                measure(name, options.file, language)
+            except ValueError as error:
+                print(f"Without {name}: {error}", flush=True)
 
 
 if __name__ == "__main__":

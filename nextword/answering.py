@@ -6,12 +6,11 @@ answer. Left out: spans, which `nextword.town_spans` has.
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from nextword.batches import TokenBatch, epoch_order, pad
+from nextword.batches import TokenBatch, pad
 from nextword.finetuning import renew_rows
 from nextword.generation import generate
 from nextword.losses import IGNORE
@@ -54,27 +53,14 @@ def prompt(question: TownQuestion) -> list[int]:
     return [ids[w] for w in (END, *question.story, *question.question)]
 
 
-@dataclass(frozen=True)
-class AnswerBatches:
-    """Batch number ``step`` for a GPT: only answers and END are targets."""
+def answer_batch(questions: Sequence[TownQuestion], end: int) -> TokenBatch:
+    """Prompts with their answers: ids (B, T), targets (B, T).
 
-    questions: Sequence[TownQuestion]
-    batch_size: int
-    seed: int = 0
-
-    def __call__(self, step: int) -> TokenBatch:
-        per_epoch = -(-len(self.questions) // self.batch_size)
-        epoch, number = divmod(step, per_epoch)
-        order = epoch_order(len(self.questions), epoch, self.seed)
-        first = number * self.batch_size
-        chosen = order[first : first + self.batch_size]
-        return answer_batch([self.questions[n] for n in chosen])
-
-
-def answer_batch(questions: Sequence[TownQuestion]) -> TokenBatch:
-    """Prompts with their answers: ids (B, T), targets (B, T)."""
+    Only the answers and the id ``end`` after them are targets. The rows are
+    padded with ``end``.
+    """
     ids = town_tokenizer().ids
-    end, rows, targets = ids[END], [], []
+    rows, targets = [], []
     for q in questions:
         before, answer = prompt(q), [ids[w] for w in q.answer.split()]
         rows.append(before + answer)

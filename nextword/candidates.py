@@ -1,8 +1,8 @@
 """Answers without a network: a rule, and a linear model of candidate spans.
 
 Used by chapter 19. Rajpurkar et al., 2016, section 5,
-also put a logistic regression on features of candidates. Left out: questions
-without an answer.
+also put a logistic regression on features of candidates. Only the rule has a
+form that refuses.
 """
 
 from collections import Counter
@@ -67,6 +67,14 @@ def last_mention(question: TownQuestion) -> Span:
     after = [s for s in fit if places[-1] < s.first <= end]
     before = [s for s in fit if s.last < places[-1]]
     return after[0] if after else (before or fit)[-1]
+
+
+def last_or_none(question: TownQuestion) -> str:
+    """The answer of the rule, or "" if the story lacks a name of the question."""
+    names = [word for word in question.question if kind_of(word)]
+    if any(name not in question.story for name in names):
+        return ""
+    return last_mention(question).of(question.story)
 
 
 def span_features(question: TownQuestion, span: Span) -> dict[str, float]:

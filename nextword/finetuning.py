@@ -7,7 +7,7 @@ LoRA, which `nextword.lora` has, and the tasks themselves.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from nextword.batches import epoch_order, pad
 from nextword.generation import evaluating
 from nextword.losses import token_losses
 from nextword.optim import warmup_cosine
-from nextword.training import TrainConfig, training_step
+from nextword.training import Loss, TrainConfig, training_step
 from nextword.transformer import BERT
 
 Row = tuple[list[int], list[int], int]  # ids, segments and the label of a text
@@ -45,14 +45,15 @@ def labelled_batch(rows: Sequence[Row], pad_id: int) -> LabelledBatch:
 class LabelledBatches:
     """Batch number ``step`` of the rows, which are reshuffled each epoch.
 
-    The last batch of an epoch may be smaller. Raises ValueError without rows
-    and for a batch_size below 1.
+    The last batch of an epoch may be smaller; ``collate`` makes it of rows.
+    Raises ValueError without rows and for a batch_size below 1.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[Any]
     batch_size: int
     pad_id: int
     seed: int = 0
+    collate: Callable[[Sequence[Any], int], Any] = labelled_batch
 
     def __post_init__(self):
         if min(len(self.rows), self.batch_size) < 1:
@@ -61,13 +62,13 @@ class LabelledBatches:
                 f"{self.batch_size}. Pass 1 or more of each."
             )
 
-    def __call__(self, step: int) -> LabelledBatch:
+    def __call__(self, step: int) -> Any:
         per_epoch = -(-len(self.rows) // self.batch_size)
         epoch, number = divmod(step, per_epoch)
         order = epoch_order(len(self.rows), epoch, self.seed)
         first = number * self.batch_size
         chosen = order[first : first + self.batch_size]
-        return labelled_batch([self.rows[n] for n in chosen], self.pad_id)
+        return self.collate([self.rows[n] for n in chosen], self.pad_id)
 
 
 class Classifier(nn.Module):
@@ -217,14 +218,16 @@ def layer_groups(model: Classifier, lr: float, decay: float) -> list[dict]:
 
 def fine_tune(
     model: nn.Module,
-    batches: Callable[[int], LabelledBatch],
+    batches: Callable[[int], tuple],
     config: TrainConfig,
     groups: Sequence[dict] | None = None,
+    loss: Loss = label_loss,
 ) -> list[float]:
     """Train a classifier; returns the loss of each step.
 
     ``groups`` of parameters may have an "lr" of their own, the peak for them.
     Without groups, everything that is not frozen is trained at config.lr.
+    Another head has another ``loss``.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -238,8 +241,6 @@ def fine_tune(
         share = warmup_cosine(step, config.steps, config.warmup, config.final)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = share * peak
-        loss, _, _ = training_step(
-            model, label_loss, [batches(step)], optimizer, config
-        )
-        losses.append(loss)
+        parts = [batches(step)]
+        losses.append(training_step(model, loss, parts, optimizer, config)[0])
     return losses

@@ -234,12 +234,17 @@ def labelled_points(
 
 @mpl.rc_context(STYLE)
 def grouped_bars(
-    series: Mapping[str, Mapping[str, float]], value_label: str
+    series: Mapping[str, Mapping[str, float]],
+    value_label: str,
+    *,
+    errors: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Figure:
     """Horizontal bars in groups: each named series has a bar in every group.
 
-    Raises ValueError for no series, more than seven, an empty one, or series
-    whose groups differ.
+    A series named in ``errors`` has a line at the end of each bar, so far to
+    both sides. The names stand above the bars and cover none. Raises ValueError
+    for no series, more than seven, an empty one, series whose groups differ, and
+    ``errors`` that do not fit.
     """
     _need(series, "series")
     _not_too_many(series, "series")
@@ -251,9 +256,17 @@ def grouped_bars(
                 f"{name!r} has other groups than the first series. Give every "
                 "series a value for each group."
             )
+    for name, halves in (errors or {}).items():
+        if name not in series or set(halves) != set(groups):
+            raise ValueError(
+                f"The errors of {name!r} do not fit. Name a series, and give "
+                "one error for each of its groups."
+            )
     rows, thick = np.arange(len(groups)), 0.8 / len(series)
-    figure, axes = _new(height=1.2 + 0.24 * len(groups) * (1 + len(series)))
+    height = 1.2 + 0.24 * len(groups) * (1 + len(series))
+    figure, axes = _new(height=height + 0.28 * ((len(series) + 1) // 2))
     for number, (name, values) in enumerate(series.items()):
+        halves = (errors or {}).get(name)
         axes.barh(
             rows + (number - (len(series) - 1) / 2) * thick,
             [values[group] for group in groups],
@@ -262,13 +275,15 @@ def grouped_bars(
             color=COLOURS[number],
             hatch=("", "//", "..", "xx", "--", "++", "oo")[number],
             edgecolor="white",
+            xerr=[halves[group] for group in groups] if halves else None,
+            error_kw={"ecolor": "black", "elinewidth": 1.2, "capsize": 2},
         )
     axes.set_yticks(rows, groups)
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     axes.set_xlabel(value_label)
     if len(series) > 1:
-        axes.legend()
+        figure.legend(loc="outside upper left", ncols=2)
     return _done(figure)
 
 

@@ -6,13 +6,12 @@ too long for the model.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from nextword.batches import epoch_order, pad
+from nextword.batches import pad
 from nextword.generation import evaluating
 from nextword.losses import token_losses
 from nextword.transformer import BERT
@@ -47,34 +46,6 @@ def span_batch(rows: Sequence[SpanRow], pad_id: int) -> SpanBatch:
     text = (first <= places) & (places <= last)  # (B, T)
     spans = torch.tensor([row.span for row in rows])  # (B, 2)
     return SpanBatch(ids, real, segments, text, spans)
-
-
-@dataclass(frozen=True)
-class SpanBatches:
-    """Batch number ``step`` of the rows, which are reshuffled each epoch.
-
-    Raises ValueError without rows and for a batch_size below 1.
-    """
-
-    rows: Sequence[SpanRow]
-    batch_size: int
-    pad_id: int
-    seed: int = 0
-
-    def __post_init__(self):
-        if min(len(self.rows), self.batch_size) < 1:
-            raise ValueError(
-                f"{len(self.rows)} rows do not make batches of "
-                f"{self.batch_size}. Pass 1 or more of each."
-            )
-
-    def __call__(self, step: int) -> SpanBatch:
-        per_epoch = -(-len(self.rows) // self.batch_size)
-        epoch, number = divmod(step, per_epoch)
-        order = epoch_order(len(self.rows), epoch, self.seed)
-        first = number * self.batch_size
-        chosen = order[first : first + self.batch_size]
-        return span_batch([self.rows[n] for n in chosen], self.pad_id)
 
 
 class SpanModel(nn.Module):

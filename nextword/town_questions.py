@@ -1,8 +1,7 @@
 """Questions about stories of the town whose answers stand in the text.
 
-Used by chapter 19. Each question knows where its
-answer stands and how many sentences one must read for it. Some have no answer.
-Left out: ids and models.
+Used by chapter 19. Each question knows where its answer stands and how many
+sentences one must read for it. Some have no answer. Left out: ids and models.
 """
 
 import random
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 from nextword.stories import FIRST, SHORT
 from nextword.town import Event, Story, make_story
-from nextword.town_words import PEOPLE, THINGS
+from nextword.town_words import PEOPLE, PLACES, THINGS
 
 PER_SEED = 10_000  # stories that the training set of one seed may use
 
@@ -187,3 +186,15 @@ def held_out_questions(
 ) -> list[TownQuestion]:
     """Questions about stories 0 to number - 1; nothing is trained on them."""
     return [ask(n, unanswerable) for n in range(number)]
+
+
+def with_stranger(question: TownQuestion, number: int) -> TownQuestion:
+    """At the end of the story, a stranger goes somewhere: no answer changes.
+
+    Jia and Liang, 2017. ``number`` chooses among names that are not there.
+    """
+    story, names = question.story, (PEOPLE, PLACES)
+    free = [[name for name in all if name not in story] for all in names]
+    person, place = (others[number % 10] for others in free)
+    extra = [person, "went", "to", "the", place, "."]
+    return question._replace(story=[*story, *extra])

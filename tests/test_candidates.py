@@ -8,6 +8,7 @@ from nextword.candidates import (
     fit_candidates,
     kind_of,
     last_mention,
+    last_or_none,
     most_frequent,
     span_features,
 )
@@ -107,3 +108,18 @@ def test_the_linear_model_learns():
         exact_match(t, q.answer) for t, q in zip(texts, asked, strict=True)
     ]
     assert sum(right) / len(right) > 0.6
+
+
+def test_the_rule_refuses_what_the_story_does_not_name():
+    for text, kind, said in (
+        ("Where is Anna ?", "where", "the pond"),
+        ("Where is Kate ?", "where", ""),
+        ("Who has the cup ?", "who", "Ben"),
+        ("Who has the bag ?", "who", ""),
+        ("Who gave the cup to Kate ?", "gave", ""),
+    ):
+        assert last_or_none(question(text, kind)) == said
+    mixed = held_out_questions(200, unanswerable=0.5)
+    absent = [q for q in mixed if q.absent]
+    assert len(absent) > 20 and not any(map(last_or_none, absent))
+    assert all(map(last_or_none, (q for q in mixed if not q.absent)))

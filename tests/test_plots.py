@@ -38,7 +38,9 @@ EXAMPLES = {
         groups={"first": ["a", "b"], "second": ["c"]},
     ),
     "grouped_bars": lambda: plots.grouped_bars(
-        {"one": {"a": 1.0, "b": -2.0}, "two": {"a": 3.0, "b": 0.5}}, "nats"
+        {"one": {"a": 1.0, "b": -2.0}, "two": {"a": 3.0, "b": 0.5}},
+        "nats",
+        errors={"one": {"a": 0.5, "b": 0.25}},
     ),
 }
 
@@ -244,7 +246,33 @@ def test_grouped_bars_stand_in_their_groups():
     assert axes.yaxis_inverted()
 
 
+def test_the_names_of_grouped_bars_cover_none_of_them():
+    values = {"first group": 1.0, "second group": 1.0}
+    series = {f"a rather long name {n}": values for n in range(5)}
+    errors = {"a rather long name 1": {"first group": 0.25, "second group": 0}}
+    figure = plots.grouped_bars(series, "share", errors=errors)
+    figure.savefig(io.BytesIO(), format="png")
+    (legend,), axes = figure.legends, figure.axes[0]
+    names = legend.get_window_extent()
+    assert not names.overlaps(axes.get_window_extent())
+    assert figure.bbox.x0 <= names.x0 and names.x1 <= figure.bbox.x1
+    assert names.y1 <= figure.bbox.y1
+    (drawn,) = [c for c in axes.collections if len(c.get_segments()) == 2]
+    ends = [segment[:, 0].tolist() for segment in drawn.get_segments()]
+    assert ends == [[0.75, 1.25], [1.0, 1.0]]
+
+
 BAD = {
+    "errors of no bars": (
+        lambda: plots.grouped_bars({"a": {"x": 1}}, "x", errors={"b": {}}),
+        "errors of 'b' do not fit",
+    ),
+    "errors of other groups": (
+        lambda: plots.grouped_bars(
+            {"a": {"x": 1}}, "x", errors={"a": {"y": 1}}
+        ),
+        "one error for each of its groups",
+    ),
     "no grouped bars": (lambda: plots.grouped_bars({}, "x"), "at least one"),
     "an empty group of bars": (
         lambda: plots.grouped_bars({"a": {}}, "x"),

@@ -412,7 +412,7 @@ def test_stopped_training_leaves_no_record(kitchen, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(
                 module,
-                "fine_tune" if name == "sst2" else "train_translator",
+                "tune" if name == "sst2" else "train_translator",
                 stop,
             )
             status, _, error = run(tmp_path, f"recipes run {name}")
@@ -625,10 +625,9 @@ def test_a_window_points_at_the_answer_and_reads_it_back():
         assert any(found for _, found in marked)
         for w, found in marked:
             if found:
-                logits = torch.zeros(2, len(w.ids))
-                logits[0, found[0]] = logits[1, found[1]] = 9.0
-                score, start, stop = answers.best_span(w, logits)
-                assert score == 18
+                row = answers.span_row(w, found)
+                assert row.text[0] <= found[0] <= found[1] <= row.text[1]
+                start, stop = w.places[found[0]][0], w.places[found[1]][1]
                 assert asked.context[start:stop] == "Paris, Rome"
 
 
@@ -638,25 +637,41 @@ def test_a_question_that_fills_the_window_is_refused():
         windows.windows(tokenizer, item("1", ["1"]), 4)
 
 
-def test_an_answer_does_not_end_before_it_begins():
+class Peaks(torch.nn.Module):
+    """Each token's logits are what `heights` says of its id."""
+
+    def __init__(self, heights):
+        super().__init__()
+        self.heights = heights
+        self.unused = torch.nn.Parameter(torch.zeros(1))  # tells the device
+
+    def forward(self, ids, real, segments):
+        logits = torch.zeros(*ids.shape, 2)
+        for id, height in self.heights.items():
+            logits[ids == id] = torch.tensor(height)
+        return logits.masked_fill(~real[..., None], -torch.inf)
+
+
+def test_the_best_window_gives_the_answer_in_its_own_spelling():
     tokenizer = WordPieceTokenizer(PIECES)
-    (window,) = windows.windows(tokenizer, item("1", ["1", "2", "3", "4"]), 20)
-    logits = torch.zeros(2, len(window.ids))
-    first = next(n for n, place in enumerate(window.places) if place)
-    logits[0, first + 3], logits[1, first] = 5.0, 5.0  # 4 ... 1
-    _, start, stop = answers.best_span(window, logits)
-    assert stop > start
-
-
-def test_the_reader_sees_nothing_outside_the_paragraph():
-    body, tokenizer = small_minilm()
-    reader = answers._Reader(body).eval()
-    (w,) = windows.windows(tokenizer, item("1", ["1", "2", "3", "4"]), 20)
-    batch = answers.labelled_batch([(w.ids, w.segments, 0)], 0)
-    logits = reader(batch.ids, batch.real, batch.segments)[0]
-    inside = torch.tensor(w.segments) == 1
-    assert (logits[:, ~inside] == -1e4).all()
-    assert (logits[:, inside] > -1e4).all()
+    words = [*"1234567" * 3, "Paris,", "Rome", *"1234567" * 2]
+    asked = item("Paris, Rome", words)
+    ids = {word: tokenizer.ids[word] for word in ("paris", "rome", "7", "is")}
+    model = Peaks({ids["paris"]: (9.0, 0.0), ids["rome"]: (0.0, 9.0)})
+    assert len(windows.windows(tokenizer, asked, 20)) > 2
+    others = item("3", ["1", "3", "5"]), item("1", ["1"])
+    said = answers.answer_all(model, tokenizer, [asked, *others], 20)
+    assert said[0] == "Paris, Rome"
+    pairs_said = zip(said[1:], others, strict=True)
+    assert all(text in other.context for text, other in pairs_said)
+    # the end does not stand before the start, and no question word is said
+    model = Peaks({ids["rome"]: (5.0, 0.0), ids["paris"]: (0.0, 5.0)})
+    (text,) = answers.answer_all(model, tokenizer, [asked], 20)
+    assert text and not text.startswith("Rome 1 Paris")
+    assert text.startswith("Rome") or text.endswith("Paris")
+    model = Peaks({ids["is"]: (9.0, 9.0)})  # of the question alone
+    (text,) = answers.answer_all(model, tokenizer, [asked], 20)
+    assert text and text in asked.context
 
 
 # Baselines and the record
@@ -721,7 +736,26 @@ def test_the_benchmark_keeps_the_rows_of_other_recipes(
     benchmark.main(["tatoeba"])  # again: its rows are replaced
     assert len(json.loads(path.read_text("utf-8"))["rows"]) == before
     monkeypatch.setattr(benchmark, "machine", lambda: {"processor": "other"})
-    assert benchmark.kept(["squad"]) == []
+    assert benchmark.kept("squad") == []
+
+
+def test_the_benchmark_records_every_language(kitchen, tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(record, "COPIES", tmp_path / "copies")
+
+    def recorded():
+        path = tmp_path / "results" / "recipes.json"
+        rows = json.loads(path.read_text("utf-8"))["rows"]
+        return [(row["command"], row["data"][:13]) for row in rows]
+
+    french = ("nextword recipes run multi30k", "English to fr")
+    german = (f"{french[0]} --language de", "English to de")
+    benchmark.main(["multi30k", "--language", "de"])
+    assert set(recorded()) == {german}
+    benchmark.main(["multi30k"])
+    assert recorded() == [french] * 4 + [german] * 4
+    benchmark.main(["multi30k", "--language", "de"])  # French stays
+    assert recorded() == [french] * 4 + [german] * 4
 
 
 def test_the_benchmark_says_what_it_leaves_out(
@@ -738,10 +772,13 @@ def test_the_benchmark_says_what_it_leaves_out(
 def test_the_record_holds_what_ran_and_the_page_says_the_same():
     content = json.loads((record.RESULTS / "recipes.json").read_text("utf-8"))
     found = {
-        (row["recipe"], row["model"], row["measure"]): row["value"]
+        (benchmark.run_of(row), row["model"], row["measure"]): row["value"]
         for row in content["rows"]
     }
-    assert {name for name, _, _ in found} <= set(NAMES) - {"tinystories"}
+    names = {name for (name, _), _, _ in found}
+    assert names == set(NAMES) - {"tinystories"}
+    copy = record.COPIES / "recipes.json"
+    assert json.loads(copy.read_text("utf-8")) == content
     for row in content["rows"]:
         start = f"nextword recipes run {row['recipe']}"
         assert row["command"].startswith(start) and "/" not in row["command"]
@@ -750,7 +787,7 @@ def test_the_record_holds_what_ran_and_the_page_says_the_same():
     )
     page = " ".join(page.split())
     rates = [
-        found["sst2", model, "accuracy"]
+        found[("sst2", ""), model, "accuracy"]
         for model in (
             "MiniLM, fine-tuned",
             "TF-IDF, logistic regression",
@@ -760,11 +797,23 @@ def test_the_record_holds_what_ran_and_the_page_says_the_same():
     assert rates == sorted(rates, reverse=True)
     for rate in rates:
         assert f"{100 * rate:.1f} %" in page
-    for name in ("multi30k", "tatoeba"):
+    for one in (("multi30k", "fr"), ("multi30k", "de"), ("tatoeba", "")):
         model, look_up = (
-            found[name, model, "BLEU"]
+            found[one, model, "BLEU"]
             for model in ("Transformer", "nearest training sentence")
         )
-        assert (model > look_up) == (name == "multi30k")
+        assert (model > look_up) == (one[0] == "multi30k")
         assert f"a BLEU of {model:.1f}, and to look up" in page
         assert f"has {look_up:.1f}. " in page
+    gpt, counted = (
+        found[("shakespeare", ""), model, "nats a character"]
+        for model in ("GPT", "counted pairs")
+    )
+    assert f"{gpt:.2f} nats a character, and counted pairs" in page
+    assert f"have {counted:.2f}. " in page and gpt < counted
+    marked, sentence = (
+        [found[("squad", ""), model, m] for m in ("exact match", "F1")]
+        for model in ("MiniLM, fine-tuned", "the most alike sentence")
+    )
+    assert "exact match {:.1f} and F1 {:.1f}".format(*marked) in page
+    assert "has {:.1f} and {:.1f}. ".format(*sentence) in page

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextword.blocks import TransformerConfig
+from nextword.finetuning import LabelledBatches
 from nextword.spans import (
     SpanBatch,
-    SpanBatches,
     SpanModel,
     SpanRow,
     best_spans,
@@ -151,18 +151,12 @@ def test_batch_marks_the_text_and_the_span():
 
 def test_every_row_comes_once_an_epoch():
     texts = [SpanRow([n, n], [0, 0], (1, 1)) for n in range(5)]
-    batches = SpanBatches(texts, 2, 0, seed=3)
+    batches = LabelledBatches(texts, 2, 0, 3, span_batch)
     for epoch in (0, 1):
         ids = [batches(3 * epoch + n).ids[:, 0].tolist() for n in range(3)]
         assert [len(part) for part in ids] == [2, 2, 1]
         assert sorted(n for part in ids for n in part) == list(range(5))
     assert not torch.equal(batches(0).ids, batches(3).ids)
-
-
-@pytest.mark.parametrize(("texts", "size"), [([], 2), (rows((5,)), 0)])
-def test_no_rows_make_no_batches(texts, size):
-    with pytest.raises(ValueError, match="Pass 1 or more"):
-        SpanBatches(texts, size, 0)
 
 
 @settings(deadline=None)

@@ -15,8 +15,9 @@ from nextword.town_questions import (
     read_event,
     read_facts,
     training_questions,
+    with_stranger,
 )
-from nextword.town_words import PEOPLE, THINGS
+from nextword.town_words import PEOPLE, PLACES, THINGS
 
 TEXT = """Anna was at the garden . Ben was at the garden . There was a cup at
 the garden . Anna took the cup . She gave the cup to Ben . He ran to the pond .
@@ -151,3 +152,18 @@ def test_a_span_has_both_ends():
     text = "at the pond . a pond"
     assert Span(1, 2).of(["at", "the", "pond"]) == "the pond"
     assert named_at(text.split(), "pond", 3) == (5, 5)
+
+
+def test_a_stranger_changes_no_answer():
+    chosen = set()
+    for number, q in enumerate(held_out_questions(60)):
+        other = with_stranger(q, number)
+        assert other.story[: len(q.story)] == q.story
+        assert other.answer == q.answer
+        assert other[2:] == q[2:]
+        who, *between, where, stop = other.story[len(q.story) :]
+        assert between == ["went", "to", "the"] and stop == "."
+        assert who in PEOPLE and where in PLACES
+        assert not {who, where} & set(q.story)
+        chosen.add((who, where))
+    assert len(chosen) > 20

@@ -66,6 +66,8 @@ TAUGHT = (
     "nextword.preferences",
     "nextword.privacy",
     "nextword.dpsgd",
+    "nextword.speed_gpt",
+    "nextword.speedrun",
     "nextword.association",
     "nextword.hallucination",
 )
@@ -102,14 +104,10 @@ def tests_of(module: str, name: str) -> dict[str, int]:
     short = module.split(".")[-1]
     counts = {}
     for path in sorted((notebooks.ROOT / "tests").glob("test_*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        if not re.search(rf"\b{short}\b", path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8")
+        if not re.search(rf"\b{short}\b", text):
             continue
-        uses = {
-            node.name: _names(node)
-            for node in tree.body
-            if isinstance(node, ast.FunctionDef | ast.ClassDef)
-        }
+        uses = _names_by_definition(text)
         helpers = {n for n, used in uses.items() if name in used}
         number = sum(
             n.startswith("test_") and (name in used or bool(used & helpers))
@@ -291,6 +289,16 @@ def main() -> int:
 def _name(path: Path) -> str:
     title = notebooks.chapter_title(notebooks.read(path))
     return f"{notebooks.chapter_number(path)}. {title}"
+
+
+@cache
+def _names_by_definition(text: str) -> dict[str, set[str]]:
+    """The names in each function and class of a file; each file is read once."""
+    return {
+        node.name: _names(node)
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
 
 
 def _names(tree: ast.AST) -> set[str]:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from tools import notebooks
 
 PYTEST = [sys.executable, "-m", "pytest", "-q"]
+TWO = ["-n", "2", "--dist", "loadfile"]  # processes, a file stays whole
 BROWSER = ["tests/test_book.py", "tests/test_browser.py"]
 EXERCISES = ["tests/test_exercises.py", "tests/test_engine.py"]
 PAGES = ["tests/test_notebooks.py", "tests/test_home_chapters.py"]
@@ -18,17 +19,18 @@ SLOW = ["tests/test_standalone.py"]
 
 
 def steps() -> dict[str, list[str]]:
-    """Each check by name, with its command. Heavy ones use one process each."""
+    """Each check by name, with its command. The long ones use two processes."""
     apart = [f"--ignore={file}" for file in BROWSER + EXERCISES + PAGES + SLOW]
     ruff = [sys.executable, "-m", "ruff"]
     return {
         "lint": [*ruff, "check", "."],
         "format": [*ruff, "format", "--check", "."],
-        "library": [*PYTEST, "-n", "2", "--dist", "loadfile", "tests", *apart],
+        "library": [*PYTEST, *TWO, "tests", *apart],
         "exercises": [*PYTEST, *EXERCISES],
         "notebook rules": [*PYTEST, *PAGES],
         "notebooks, re-executed": [
             *PYTEST,
+            *TWO,
             "--nbval",
             "--nbval-current-env",
             "--nbval-cell-timeout=300",
@@ -46,10 +48,13 @@ def run(name: str, command: list[str]) -> tuple[bool, dict[str, int], float]:
     with TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         is_pytest = "pytest" in command
+        env = {**os.environ, **notebooks.QUIET, "NEXTWORD_HOME": folder}
+        if "-n" in command:  # busy processes with two threads each block
+            env["OMP_NUM_THREADS"] = "1"
         status = subprocess.run(
             command + ([f"--junitxml={report}"] if is_pytest else []),
             cwd=notebooks.ROOT,
-            env={**os.environ, **notebooks.QUIET, "NEXTWORD_HOME": folder},
+            env=env,
         ).returncode
         counts = _counts(report) if is_pytest else {}
     if not counts:

@@ -1,28 +1,24 @@
 """The recipe on questions: MiniLM marks the answer in a paragraph.
 
-A linear layer on each token's vector says how likely an answer begins or ends
-there (Devlin et al., 2019). Long paragraphs are cut into windows that overlap.
-Left out: questions without an answer.
+Its head, its loss and its search are those of chapter 19. Long paragraphs are
+cut into windows that overlap. Left out: questions without an answer.
 """
 
 import re
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from nextword.finetuning import (
-    LabelledBatches,
-    fine_tune,
-    in_parts,
-    labelled_batch,
-)
 from nextword.public_forms import Question, read_questions
-from nextword.recipes.base import Outcome, Request, score, ticking
-from nextword.recipes.windows import (
-    Window,
-    labels,
-    windows,
+from nextword.recipes.base import Outcome, Request, score, tune
+from nextword.recipes.windows import Window, labels, windows
+from nextword.spans import (
+    SpanModel,
+    SpanRow,
+    find_spans,
+    span_batch,
+    span_loss,
 )
 from nextword.squad_metrics import (
     best_of,
@@ -30,8 +26,6 @@ from nextword.squad_metrics import (
     f1,
     normalise_answer,
 )
-from nextword.training import TrainConfig
-from nextword.transformer import BERT
 from nextword.weights import minilm
 from nextword.wordpiece import WordPieceTokenizer
 from nextword.words import PAD
@@ -39,37 +33,15 @@ from nextword.words import PAD
 LONGEST = 30  # tokens of an answer
 
 
-class _Reader(nn.Module):
-    """ids, real, segments (B, T) to logits (B, 2, T): beginning and end."""
-
-    def __init__(self, body: BERT):
-        super().__init__()
-        self.body, self.head = body, nn.Linear(body.config.d_model, 2)
-        nn.init.normal_(self.head.weight, 0.0, 0.02)
-        nn.init.zeros_(self.head.bias)
-
-    def forward(self, ids: Tensor, real: Tensor, segments: Tensor) -> Tensor:
-        x = self.body.encode(ids, real, segments)  # (B, T, C)
-        logits = self.head(x).transpose(1, 2)  # (B, 2, T)
-        outside = ~(real & (segments == 1))[:, None]  # (B, 1, T)
-        return logits.masked_fill(outside, -1e4)
-
-
-def best_span(window: Window, logits: Tensor) -> tuple[float, int, int]:
-    """The likeliest answer of a window (2, T): its score, and its characters."""
-    best = (-float("inf"), 0, 0)
-    begin, end = logits.tolist()
+def span_row(window: Window, span: tuple[int, int] = (0, 0)) -> SpanRow:
+    """A window as a row; an answer may stand where the paragraph stands."""
     inside = [n for n, place in enumerate(window.places) if place]
-    for i in inside:
-        for j in range(i, min(i + LONGEST, inside[-1] + 1)):
-            if begin[i] + end[j] > best[0]:
-                start, stop = window.places[i][0], window.places[j][1]
-                best = (begin[i] + end[j], start, stop)
-    return best
+    text = (inside[0], inside[-1])
+    return SpanRow(window.ids, window.segments, text, span)
 
 
 def answer_all(
-    model: _Reader,
+    model: nn.Module,
     tokenizer: WordPieceTokenizer,
     items: Sequence[Question],
     length: int,
@@ -79,11 +51,16 @@ def answer_all(
     for first in range(0, len(items), 64):
         part = items[first : first + 64]
         cut = [windows(tokenizer, item, length) for item in part]
-        rows = [(w.ids, w.segments, 0) for ws in cut for w in ws]
-        logits = iter(in_parts(model, model, labelled_batch(rows, pad_id), 16))
+        batch = span_batch([span_row(w) for ws in cut for w in ws], pad_id)
+        found = find_spans(model, batch, LONGEST, 16)
+        ends = zip(*(x.tolist() for x in found[:3]), strict=True)
         for item, ws in zip(part, cut, strict=True):
-            found = [best_span(w, next(logits)[:, : len(w.ids)]) for w in ws]
-            _, start, stop = max(found)
+            best, start, stop = -float("inf"), 0, 0
+            for window in ws:
+                begin, end, total = next(ends)
+                if total > best:
+                    best, start = total, window.places[begin][0]
+                    stop = window.places[end][1]
             said.append(item.context[start:stop])
     return said
 
@@ -119,24 +96,14 @@ def squad(request: Request) -> Outcome:
         data = "the training file, tested on the development file"
     train, test = train[: size.train], test[: size.test]
     rows = [
-        (window.ids, window.segments, found)
+        span_row(window, found)
         for item in train
         for window in windows(tokenizer, item, size.context_length)
         if (found := labels(window, item))
     ]
     torch.manual_seed(request.seed)
-    model = _Reader(body).to(request.device)
-    batches = LabelledBatches(
-        rows, size.batch_size, tokenizer.ids[PAD], request.seed
-    )
-    config = TrainConfig(
-        size.steps,
-        size.lr,
-        size.steps // 10,
-        weight_decay=0.01,
-        seed=request.seed,
-    )
-    fine_tune(model, ticking(batches, size.steps), config)
+    model = SpanModel(body).to(request.device)
+    tune(model, rows, tokenizer.ids[PAD], request, span_loss, span_batch)
     said = {
         "the most alike sentence": [likely_sentence(item) for item in test],
         "MiniLM, fine-tuned": answer_all(

@@ -3,13 +3,22 @@
 Left out: the recipes themselves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 from tqdm import tqdm
+
+from nextword.finetuning import (
+    LabelledBatches,
+    fine_tune,
+    label_loss,
+    labelled_batch,
+)
+from nextword.training import Loss, TrainConfig
 
 FOR_BPE = 4_000_000  # characters are enough to learn the merges
 
@@ -84,3 +93,21 @@ def ticking(batches: Callable[[int], Any], steps: int) -> Callable[[int], Any]:
         return batches(step)
 
     return call
+
+
+def tune(
+    model: nn.Module,
+    rows: Sequence[Any],
+    pad_id: int,
+    request: Request,
+    loss: Loss = label_loss,
+    collate: Callable[[Sequence[Any], int], Any] = labelled_batch,
+) -> None:
+    """Fine-tune the whole model, with a tenth of the steps to warm up."""
+    size, seed = request.size, request.seed
+    batches = LabelledBatches(rows, size.batch_size, pad_id, seed, collate)
+    warmup = size.steps // 10
+    config = TrainConfig(
+        size.steps, size.lr, warmup, weight_decay=0.01, seed=seed
+    )
+    fine_tune(model, ticking(batches, size.steps), config, loss=loss)

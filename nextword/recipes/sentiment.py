@@ -4,16 +4,9 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from nextword.finetuning import (
-    Classifier,
-    LabelledBatches,
-    fine_tune,
-    label_accuracy,
-    labelled_batch,
-)
+from nextword.finetuning import Classifier, label_accuracy, labelled_batch
 from nextword.public_forms import read_labelled
-from nextword.recipes.base import Outcome, Request, score, ticking
-from nextword.training import TrainConfig
+from nextword.recipes.base import Outcome, Request, score, tune
 from nextword.weights import minilm
 from nextword.wordpiece import frame
 from nextword.words import PAD
@@ -63,15 +56,7 @@ def sst2(request: Request) -> Outcome:
     torch.manual_seed(request.seed)
     model = Classifier(body, 2, mean=True).to(request.device)
     pad_id = tokenizer.ids[PAD]
-    batches = LabelledBatches(rows[0], size.batch_size, pad_id, request.seed)
-    config = TrainConfig(
-        size.steps,
-        size.lr,
-        size.steps // 10,
-        weight_decay=0.01,
-        seed=request.seed,
-    )
-    fine_tune(model, ticking(batches, size.steps), config)
+    tune(model, rows[0], pad_id, request)
     found = label_accuracy(model, labelled_batch(rows[1], pad_id))
     scores = [
         score("the more frequent label", "accuracy", share),

@@ -1,0 +1,132 @@
+"""A fast GPT in which every change since the plain one is a field.
+
+Home: chapter 23, notebooks/23_efficiency.ipynb. All matrices of one shape lie in one
+tensor, so that few calls cast and move them. Left out: biases, dropout, generation,
+and the training, which is in `nextword.speedrun`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nextword.positions import rotary_angles
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train and how. The defaults are those of a plain GPT."""
+
+    n_layers: int = 4
+    n_heads: int = 4
+    d_model: int = 128
+    context_length: int = 64
+    batch_size: int = 12
+    steps: int = 2000
+    lr: float = 1e-3  # of AdamW
+    muon: float = 0.0  # learning rate of Muon for the matrices; 0: AdamW
+    decay: float = 0.1  # weight decay of the matrices
+    warmup: int = 100  # steps
+    linear: bool = False  # to zero on a line, not to a tenth on a cosine
+    rotary: float = 0.0  # the base of rotary positions; 0: learned positions
+    qk_norm: bool = False  # queries and keys of one length
+    plain_norm: bool = False  # norms without a gain to learn
+    relu2: bool = False  # the square of ReLU, not GELU
+    untied: bool = False  # the head has a matrix of its own
+    zero: bool = False  # every branch, and an untied head, begin at zero
+    cover: bool = False  # windows side by side, not from anywhere
+    bf16: bool = False  # the network in bfloat16; attention's core in float32
+    seed: int = 0
+
+
+def start_values(recipe: Recipe, vocab_size: int) -> nn.ParameterDict:
+    """Parameters: matrices from N(0, 0.02^2), gains 1, or zero as wanted.
+
+    Raises ValueError unless the heads divide d_model into even sizes.
+    """
+    L, C, H = recipe.n_layers, recipe.d_model, recipe.n_heads
+    if C % (2 * H):
+        raise ValueError(f"Choose a multiple of {2 * H} as d_model, not {C}.")
+    shapes = {"tokens": (vocab_size, C)}
+    shapes |= {} if recipe.rotary else {"places": (recipe.context_length, C)}
+    shapes |= {"head": (vocab_size, C)} if recipe.untied else {}
+    shapes["square"] = (L, 4, C, C)  # of queries, keys, values, output
+    shapes["wide"] = (L, 2, 4 * C, C)  # of the feed-forward network
+    generator = torch.Generator().manual_seed(recipe.seed)
+    values = {
+        name: 0.02 * torch.randn(shape, generator=generator)
+        for name, shape in shapes.items()
+    }
+    small = 0.0 if recipe.zero else (2 * L) ** -0.5
+    values["square"][:, 3] *= small
+    values["wide"][:, 1] *= small
+    if recipe.untied and recipe.zero:
+        values["head"].zero_()
+    if not recipe.plain_norm:
+        values["gains"] = torch.ones(2 * L + 1, C)
+    return nn.ParameterDict(values)
+
+
+def rotary_turns(recipe: Recipe, T: int, dtype: torch.dtype) -> Tensor:
+    """The numbers cos + i sin of the angles of positions, (T, 1, D / 2)."""
+    D = recipe.d_model // recipe.n_heads
+    angles = rotary_angles(torch.arange(T, dtype=dtype), D, recipe.rotary)
+    return torch.polar(torch.ones_like(angles), angles)[:, None]
+
+
+def speed_attention(
+    x: Tensor, square: Tensor, turns: Tensor | None, recipe: Recipe
+) -> Tensor:
+    """Causal attention of all heads with its output, (B, T, C)."""
+    (B, T, C), H = x.shape, recipe.n_heads
+    qkv = F.linear(x, square[:3].flatten(0, 1))  # (B, T, 3 C)
+    qkv = qkv.float() if recipe.bf16 else qkv
+    qk, v = qkv.view(B, T, 3 * H, C // H).split([2 * H, H], dim=2)
+    if recipe.qk_norm:
+        qk = F.layer_norm(qk, qk.shape[-1:])
+    if turns is not None:  # two neighbours as one complex number
+        pairs = torch.view_as_complex(qk.unflatten(-1, (-1, 2)))
+        qk = torch.view_as_real(pairs * turns).flatten(-2)
+    q, k = qk.transpose(1, 2).chunk(2, dim=1)  # (B, H, T, D) each
+    v = v.transpose(1, 2)
+    out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    out = out.transpose(1, 2).reshape(B, T, C)
+    return F.linear(out.to(x.dtype), square[3])
+
+
+def speed_feed_forward(x: Tensor, wide: Tensor, recipe: Recipe) -> Tensor:
+    """Two matrices with GELU, or the square of ReLU (So et al., 2021)."""
+    h = F.linear(x, wide[0])  # (B, T, 4 C)
+    return (F.relu(h).square() if recipe.relu2 else F.gelu(h)) @ wide[1]
+
+
+class SpeedGPT(nn.Module):
+    """A GPT without biases: ids (B, T) give logits (B, T, V)."""
+
+    def __init__(self, recipe: Recipe, vocab_size: int):
+        super().__init__()
+        self.recipe, self.values = recipe, start_values(recipe, vocab_size)
+
+    def norm(self, x: Tensor, number: int) -> Tensor:
+        gains = dict(self.values).get("gains")
+        gain = None if gains is None else gains[number].to(x.dtype)
+        return F.layer_norm(x, x.shape[-1:], gain)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        recipe, T, values = self.recipe, ids.shape[1], dict(self.values)
+        x, turns = F.embedding(ids, values["tokens"]), None  # (B, T, C)
+        exact = x.dtype
+        dtype = torch.bfloat16 if recipe.bf16 else exact
+        if recipe.rotary:
+            turns = rotary_turns(recipe, T, exact)
+        else:
+            x = x + values["places"][:T]
+        x = F.layer_norm(x, x.shape[-1:]) if recipe.plain_norm else x
+        parts = x, values["square"], values["wide"]
+        x, squares, wides = (part.to(dtype) for part in parts)
+        for i, (square, wide) in enumerate(zip(squares, wides, strict=True)):
+            x = x + speed_attention(self.norm(x, 2 * i), square, turns, recipe)
+            x = x + speed_feed_forward(self.norm(x, 2 * i + 1), wide, recipe)
+        head = values["head" if recipe.untied else "tokens"].to(dtype)
+        return F.linear(self.norm(x, -1), head).to(exact)
