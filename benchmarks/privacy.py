@@ -20,7 +20,7 @@ NOISES = (0.0, 0.5, 1.0, 2.0)
 NOTES = [
     "exposure: bits, of 12 codes among 10,000, each in the order of `repeats`. "
     "said: whether greedy decoding says the code. Losses are nats a token.",
-    "auc, true (positives at 1 % false ones) and advantage: of three attacks "
+    "auc and true (positives at 1 % false ones): of three attacks "
     "on 512 members and 512 other stories; few: on 128 members, all that this "
     "model read, four times as often.",
     "private with noise 0: gradients are clipped, and there is no promise "

@@ -79,14 +79,17 @@ def planted(
 ) -> list[list[str]]:
     """The canaries as texts, each as often as it says.
 
-    In "near copies", a sentence of a story stands before each copy, so no two
-    of them are equal.
+    In "near copies", another sentence of a story stands before each copy, so no
+    two of them are equal.
     """
     texts = [c.text for c in canaries for _ in range(c.repeats)]
     if kind != "near copies":
         return texts
-    spare = [text[: text.index(".") + 1] for text in stories("reference", seed)]
-    return [[*spare[n], *text] for n, text in enumerate(texts)]
+    first = (text[: text.index(".") + 1] for text in stories("reference", seed))
+    spare = dict.fromkeys(map(tuple, first))  # each sentence once
+    return [
+        [*before, *text] for before, text in zip(spare, texts, strict=False)
+    ]
 
 
 def training_texts(kind: str, seed: int) -> list[list[str]]:

@@ -251,6 +251,7 @@ def test_copies_are_planted_as_often_as_they_say():
 def test_near_copies_are_no_copies():
     canaries = make_canaries(0)
     texts = planted("near copies", canaries, 0)
+    assert len(texts) == sum(c.repeats for c in canaries)
     assert without_copies(texts) == texts
     for canary in canaries:
         ends = [text[-len(canary.text) :] for text in texts]
