@@ -19,7 +19,7 @@ def exposure_of(answer, rng):
     for size in (8, 20, 50):
         log_p = [-rng.uniform(1, 9) for _ in range(size)]
         order = sorted(range(size), key=lambda n: -log_p[n])
-        secret = order[rng.randint(2, size // 2)]
+        secret = order[rng.randint(2, size // 4)]
         log_p[order[-1]] = log_p[secret]  # a tie: both have the better rank
         cases.append((log_p, secret))
 
