@@ -75,6 +75,8 @@ TAUGHT = (
     "nextword.induction",
     "nextword.probing",
     "nextword.sparse",
+    "nextword.privacy",
+    "nextword.dpsgd",
     "nextword.speed_gpt",
     "nextword.speedrun",
     "nextword.costs",
