@@ -79,8 +79,6 @@ benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.translation
 	$(BIN)/python -m benchmarks.questions
 	$(BIN)/python -m benchmarks.prompting
-	$(BIN)/python -m benchmarks.privacy
-	$(BIN)/python -m benchmarks.limits
 	$(BIN)/python -m benchmarks.recipes
 	$(BIN)/python -m benchmarks.ecosystem
 	$(BIN)/python -m benchmarks.interpretability

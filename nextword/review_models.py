@@ -28,7 +28,7 @@ from nextword.wordpiece import (
     SPECIAL,
     WordPieceTokenizer,
     frame,
-    normalise,
+    plain_text,
     split_words,
 )
 from nextword.words import MASK, PAD
@@ -38,7 +38,7 @@ def small_vocabulary(
     texts: Sequence[str], least: int = 2
 ) -> WordPieceTokenizer:
     """Words that come ``least`` times or more; others are cut in letters."""
-    counts = Counter(w for text in texts for w in split_words(normalise(text)))
+    counts = Counter(w for text in texts for w in split_words(plain_text(text)))
     letters = sorted({letter for word in counts for letter in word})
     long = sorted(w for w, n in counts.items() if n >= least and len(w) > 1)
     rest = [f"##{letter}" for letter in letters]
