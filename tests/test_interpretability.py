@@ -18,13 +18,13 @@ def test_the_record_holds_every_run_and_its_copy_is_the_same():
     assert json.loads(target.read_text(encoding="utf-8"))["rows"] == rows
 
 
-def test_a_run_of_two_steps_has_a_row_for_each_head(monkeypatch):
-    monkeypatch.setattr(interpretability, "STEPS", 2)
+def test_a_run_of_few_steps_has_a_row_for_each_head(monkeypatch):
+    monkeypatch.setattr(interpretability, "STEPS", 21)
     rows = interpretability.measure_induction(Run("induction", "2 layers", 3))
     assert [(r["layer"], r["head"]) for r in rows] == [
         (n, h) for n in range(2) for h in range(4)
     ]
-    assert all(3 < r["loss"] < 5 for r in rows)
+    assert all(2 < r["loss"] < 6 for r in rows)
 
 
 def test_a_probe_reads_what_is_written_in_plain_numbers():

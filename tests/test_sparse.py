@@ -78,7 +78,7 @@ def test_it_finds_more_directions_than_there_are_axes():
         active = (sae.encode(x) > 0).float().sum(-1).mean()
         assert explained(x, sae(x)) > 0.9
     assert (cosines > 0.9).float().mean() > 0.8
-    assert active < 6
+    assert active < 10  # of 48
     components = principal(x)
     best = (true @ components.T).abs().amax(1)
     assert (best > 0.9).float().mean() < 0.2  # axes cannot be 24 directions

@@ -13,8 +13,8 @@ def _mistakes(*pairs):
 @exercise("22.1", "The share restored")
 def share_restored(answer, rng):
     """From the scores of three runs, how much of the effect each patch restores."""
-    cases = [([1.0], 4.0, -2.0)]
-    for number in (1, 3, 6):
+    cases = [([1.0], 4.0, -2.0), ([-3.5, 5.0, 1.0], 4.0, -2.0)]
+    for number in (3, 6):
         clean, corrupted = rng.uniform(3, 6), rng.uniform(-6, -2)
         patched = [rng.uniform(-8, 8) for _ in range(number)]
         cases.append((patched, clean, corrupted))
