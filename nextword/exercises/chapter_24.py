@@ -112,6 +112,10 @@ def true_positives(answer, rng):
 
     cases = [([3.0, 2.0, 1.0], [2.5, 0.5, 0.0, -1.0], 0.25)]
     cases += [([3.0, 2.0, 1.0], [2.5, 2.0, 0.0, -1.0], 0.25)]
+    # One of four may be wrong; of all seven texts, it would be two.
+    cases += [([3.0, 2.0, 1.0], [2.5, 1.5, 0.0, -1.0], 0.3)]
+    # A member has the lowest score of all, and another one the highest.
+    cases += [([3.0, 1.0, -2.0], [2.0, 0.0, -1.0, -1.5], 0.25)]
     cases += [case(20, 0.1), case(50, 0.05), case(50, 0.2), case(30, 0.0)]
 
     def made(
