@@ -19,6 +19,7 @@ from nextword.dpsgd import (
     poisson_batch,
     private_step,
     text_loss,
+    train_privately,
 )
 from nextword.losses import IGNORE, cross_entropy
 from nextword.planted import as_batch, new_model
@@ -233,3 +234,15 @@ def test_without_opacus_the_remedy_is_named(monkeypatch):
 def test_a_config_that_cannot_be_trained_is_refused(wrong):
     with pytest.raises(ValueError, match="rate is a probability"):
         PrivateConfig(**wrong)
+
+
+def test_private_training_learns_and_repeats_itself():
+    ids, targets = as_batch(ROWS)
+    config = PrivateConfig(noise=0.0, rate=1.0, steps=12)
+    found = []
+    for _ in range(2):
+        gpt = new_model(16, 0)
+        before = float(cross_entropy(gpt(ids), targets))
+        train_privately(gpt, ids, targets, config, seed=3)
+        found.append(float(cross_entropy(gpt(ids), targets)))
+    assert found[0] == found[1] < before

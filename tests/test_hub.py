@@ -23,10 +23,15 @@ from nextword.hub_forms import (
 )
 from nextword.hub_reading import PINNED, config_of, fetch_hub, from_hub
 from nextword.hub_tokenizers import (
+    bpe_to_hub,
+    characters_to_hub,
+    frames,
     from_hub_tokenizer,
     from_merges,
     in_signs,
+    pieces_to_hub,
     to_hub_tokenizer,
+    words_to_hub,
 )
 from nextword.pretrained import load_pretrained
 from nextword.tokenizer import CharacterTokenizer, Tokenizer, train_tokenizer
@@ -355,3 +360,27 @@ def test_without_the_network_the_remedy_is_named(monkeypatch):
 def test_commits_are_whole():
     assert all(len(commit) == 40 for _, commit in PINNED.values())
     assert hub_reading.READERS.keys() == hub_reading.FIELDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("ours", "convert", "text"),
+    [
+        (train_tokenizer("it is, it was", 260), bpe_to_hub, TEXT),
+        (CharacterTokenizer(TEXT), characters_to_hub, TEXT[3:9]),
+        (town_tokenizer(), words_to_hub, "the cup is at the pond ."),
+        (PIECES, pieces_to_hub, "abc Dea"),
+    ],
+)
+def test_each_kind_has_its_own_form(ours, convert, text):
+    assert convert(ours).encode(text, add_special_tokens=False).ids == (
+        ours.encode(text)
+    )
+
+
+def test_frames_of_one_text_and_of_two():
+    theirs = pieces_to_hub(PIECES)
+    theirs.post_processor = frames(theirs)
+    pair = theirs.encode("a", "b c")
+    assert pair.tokens == [CLS, "a", SEP, "b", "c", SEP]
+    assert pair.type_ids == [0, 0, 0, 1, 1, 1]
+    assert theirs.encode("a").tokens == [CLS, "a", SEP]

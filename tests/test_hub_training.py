@@ -115,3 +115,12 @@ def test_the_record_is_whole():
     rows = read_record("ecosystem")["rows"]
     found = [ToolRun(*(row[f] for f in ToolRun._fields)) for row in rows]
     assert found == ecosystem.grid()
+
+
+def test_quiet_turns_warnings_and_bars_off():
+    logging = hub_training.need_transformers().logging
+    logging.set_verbosity_info()
+    logging.enable_progress_bar()
+    hub_training.quiet()
+    assert logging.get_verbosity() == logging.ERROR
+    assert not logging.is_progress_bar_enabled()
