@@ -242,7 +242,7 @@ def test_private_training_learns_and_repeats_itself():
     found = []
     for _ in range(2):
         gpt = new_model(16, 0)
-        before = float(cross_entropy(gpt(ids), targets))
+        before = cross_entropy(gpt(ids), targets).item()
         train_privately(gpt, ids, targets, config, seed=3)
-        found.append(float(cross_entropy(gpt(ids), targets)))
+        found.append(cross_entropy(gpt(ids), targets).item())
     assert found[0] == found[1] < before
