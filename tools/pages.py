@@ -332,10 +332,14 @@ def _summary(definition: str) -> str:
         first = (ast.get_docstring(node) or "").split("\n\n")[0]
         text = " ".join(first.split())
         text = re.split(r"(?<=[.])\s", text)[0].replace("``", "`")
+        text = re.sub(r"(?<!`)\$(?!`)", "`$`", text)  # a sign, no formula
     else:
         comments = re.match(r"(?:# .*\n)*", definition).group()
         text = comments.replace("# ", "").replace("\n", " ").strip()
-        text = text or f"`{ast.unparse(node.value)}`"
+        value = ast.unparse(node.value)
+        if len(value) > 60:  # too long for a cell of a table
+            value = value[:40].replace("`", "") + "…"
+        text = text or f"`{value}`"
     return text.replace("|", "\\|")
 
 
