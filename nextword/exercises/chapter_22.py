@@ -134,8 +134,9 @@ def control_labels(answer, rng):
     """Each type gets one random label, at its first appearance."""
     names = ["cup", "pond", "Ben", "hall", "took", "Anna", "gym"]
     cases = [(["b", "a", "b"], [2, 0, 1])]
-    for number in (4, 9, 20):
-        types = rng.choices(names, k=number)
+    for number in (6, 9, 20):
+        x, y, z = rng.sample(names, 3)  # so that types come again
+        types = [x, y, x, z, y, *rng.choices(names, k=number - 5)]
         draws = rng.sample(range(100), number)
         cases.append((types, draws))
 
