@@ -44,6 +44,7 @@ TAUGHT = (
     "nextword.scaling",
     "nextword.finetuning",
     "nextword.lora",
+    "nextword.records",
     "nextword.town_tasks",
     "nextword.transfer",
     "nextword.docstrings",
@@ -85,7 +86,6 @@ TAUGHT = (
     "nextword.dpsgd",
     "nextword.association",
     "nextword.hallucination",
-    "nextword.records",
 )
 REPOSITORY = "https://github.com/nextword-course/nextword"
 COLAB = "https://colab.research.google.com/github/nextword-course/nextword/blob/main"
