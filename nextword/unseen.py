@@ -1,7 +1,7 @@
 """Stories that differ from those of the training in one thing at a time.
 
-Used by chapter 24. The training knows one person, one
-thing, two or three events. Left out: the models.
+Used by chapter 24. The training knows one person, one thing, two or three
+events. Left out: the models.
 """
 
 import math

@@ -88,6 +88,14 @@ def test_an_exception_is_shown_with_its_line():
         judge(broken)
 
 
+def test_an_exception_where_an_array_belongs_is_shown():
+    def broken(x):
+        return np.split(np.ones(x), 2)
+
+    with pytest.raises(Wrong, match=r"broken\(3\) raised ValueError: array sp"):
+        compare(broken, np.ones, [(3,)], [Mistake(np.zeros, "zeros")])
+
+
 def test_a_wrong_number_of_arguments_shows_no_line_of_the_engine():
     with pytest.raises(Wrong, match="takes 0 positional arguments") as caught:
         judge(lambda: 1)

@@ -631,71 +631,68 @@ def after_guess(answer, rng):
 
         return function
 
-    cases = [(1, _double(0.5, 0.3, 0.2), _double(0.2, 0.6, 0.2))]
-    for V in (4, 6):
-        p, q = (_tensor(rng, V).softmax(-1) for _ in range(2))
-        cases += [(int((q / p).argmax()), p, q), (int((p / q).argmax()), p, q)]
-    compare(
-        answer,
-        by(),
-        cases,
-        [
-            Mistake(
-                by(rate=lambda p, q: q / p),
-                "You accept with q / p. A token that the draft proposes too "
-                "often, q > p, must be accepted less often: p / q.",
-            ),
-            Mistake(
-                by(rest=lambda p, q: p),
-                "After a rejection you draw from p. Then tokens that the draft "
-                "likes come out too often: draw from the residual (11.10).",
-            ),
-            Mistake(
-                by(normal=False),
-                "The residual is not normalised, so your result does not sum "
-                "to 1. Divide it by its sum.",
-            ),
-            Mistake(
-                by(most=math.inf),
-                "Your probability of acceptance can exceed 1. It is "
-                "min(1, p / q).",
-            ),
-            Mistake(
-                by(rest=lambda p, q: (p - q).abs()),
-                "Your residual is |p - q|. Only tokens that the draft proposes "
-                "too rarely belong to it: max(p - q, 0).",
-            ),
-            Mistake(
-                by(rest=lambda p, q: (q - p).clamp(min=0)),
-                "Your residual is max(q - p, 0): it holds what the draft "
-                "proposes too often. Exchange p and q.",
-            ),
-            Mistake(
-                by(rest=lambda p, q: q),
-                "After a rejection you draw from q, the draft's distribution. "
-                "Draw from the residual (11.10).",
-            ),
-            Mistake(
-                by(rate=lambda p, q: p),
-                "You accept with probability p(x). The draft proposes x only "
-                "with probability q(x): divide by it.",
-            ),
-            Mistake(
-                by(weigh=False),
-                "The residual counts only after a rejection: multiply it by "
-                "the probability of one.",
-            ),
-            Mistake(
-                lambda x, p, q: by(rest=lambda p, q: 0 * p, normal=False)(
-                    x, p, q
-                ),
-                "This is the way of acceptance alone. If the guess is "
-                "rejected, the residual draws a token.",
-            ),
-            Mistake(
-                lambda x, p, q: p,
-                "This is p, the mean over all guesses. Here the guess x is "
-                "known, so its result differs from p.",
-            ),
-        ],
-    )
+    def make():
+        cases = [(1, _double(0.5, 0.3, 0.2), _double(0.2, 0.6, 0.2))]
+        for V in (4, 6):
+            p, q = (_tensor(rng, V).softmax(-1) for _ in range(2))
+            places = int((q / p).argmax()), int((p / q).argmax())
+            cases += [(place, p, q) for place in places]
+        return cases
+
+    mistakes = [
+        Mistake(
+            by(rate=lambda p, q: q / p),
+            "You accept with q / p. A token that the draft proposes too "
+            "often, q > p, must be accepted less often: p / q.",
+        ),
+        Mistake(
+            by(rest=lambda p, q: p),
+            "After a rejection you draw from p. Then tokens that the draft "
+            "likes come out too often: draw from the residual (11.10).",
+        ),
+        Mistake(
+            by(normal=False),
+            "The residual is not normalised, so your result does not sum "
+            "to 1. Divide it by its sum.",
+        ),
+        Mistake(
+            by(most=math.inf),
+            "Your probability of acceptance can exceed 1. It is min(1, p / q).",
+        ),
+        Mistake(
+            by(rest=lambda p, q: (p - q).abs()),
+            "Your residual is |p - q|. Only tokens that the draft proposes "
+            "too rarely belong to it: max(p - q, 0).",
+        ),
+        Mistake(
+            by(rest=lambda p, q: (q - p).clamp(min=0)),
+            "Your residual is max(q - p, 0): it holds what the draft "
+            "proposes too often. Exchange p and q.",
+        ),
+        Mistake(
+            by(rest=lambda p, q: q),
+            "After a rejection you draw from q, the draft's distribution. "
+            "Draw from the residual (11.10).",
+        ),
+        Mistake(
+            by(rate=lambda p, q: p),
+            "You accept with probability p(x). The draft proposes x only "
+            "with probability q(x): divide by it.",
+        ),
+        Mistake(
+            by(weigh=False),
+            "The residual counts only after a rejection: multiply it by "
+            "the probability of one.",
+        ),
+        Mistake(
+            lambda x, p, q: by(rest=lambda p, q: 0 * p, normal=False)(x, p, q),
+            "This is the way of acceptance alone. If the guess is "
+            "rejected, the residual draws a token.",
+        ),
+        Mistake(
+            lambda x, p, q: p,
+            "This is p, the mean over all guesses. Here the guess x is "
+            "known, so its result differs from p.",
+        ),
+    ]
+    compare(answer, by(), _telling(make, by(), mistakes), mistakes)

@@ -114,6 +114,7 @@ def pick_span(answer, rng):
         ([3.0, 1.0], [0.5, 9.0], 1),
         ([-5.0], [-2.0], 4),
         ([5.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.5, 4.0], 1),
+        ([-3.0, 1.0], [-4.0, 0.5], 1),  # the product of both is large
     ]
     for length in (4, 7, 7, 12, 12, 12):
         start = [rng.uniform(-5, 5) for _ in range(length)]

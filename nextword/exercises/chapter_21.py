@@ -121,6 +121,11 @@ def split_qkv(answer, rng):
                 "Queries and keys are exchanged.",
             ),
             (
+                lambda W: tuple(np.split(W, 3, axis=0)),
+                "You split the rows. Queries, keys and values stand side by "
+                "side: split the columns.",
+            ),
+            (
                 lambda W: np.stack(made()(W)),
                 "This is one array. Return a tuple of three.",
             ),

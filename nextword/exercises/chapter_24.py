@@ -250,6 +250,9 @@ def private_gradient(answer, rng):
         lengths = np.linalg.norm(g, axis=1, keepdims=True)
         return (g * bound / np.maximum(lengths, 1e-300)).sum(0)
 
+    def by_all(g, bound):
+        return (g * min(1, bound / max(np.linalg.norm(g), 1e-300))).sum(0)
+
     def dropped(g, bound):
         return g[np.linalg.norm(g, axis=1) <= bound].sum(0)
 
@@ -267,6 +270,11 @@ def private_gradient(answer, rng):
                 made(clip_mean),
                 "You clip the mean of the batch. Clip the gradient of each "
                 "text first.",
+            ),
+            (
+                made(by_all),
+                "Your length is that of all gradients together. Each text has "
+                "a length of its own: take it along axis 1.",
             ),
             (
                 made(scaled),

@@ -135,7 +135,7 @@ def same(expected: Any, got: Any, tolerance: float = 1e-9) -> bool:
     Numbers may differ by ``tolerance``, absolute or relative. NaN equals NaN.
     """
     if isinstance(expected, _Raised) or isinstance(got, _Raised):
-        return expected == got
+        return type(expected) is type(got) and expected == got
     if _is_array(expected) or _is_array(got):
         return _same_arrays(expected, got, tolerance)
     if isinstance(expected, bool) or isinstance(got, bool):

@@ -126,6 +126,10 @@ def halves_reversed(W, n_heads):
     )
 
 
+def split_rows(W):
+    return tuple(np.split(W, 3))
+
+
 WRONG = {
     "21.1": [
         (key_one_digit, "You read one digit of the number"),
@@ -135,6 +139,7 @@ WRONG = {
         (key_empty, "gives an empty text"),
     ],
     "21.2": [
+        (split_rows, "You split the rows"),
         (split_not_turned, "right but not transposed"),
         (split_strided, "You take every third column"),
         (split_reversed, "The order is reversed"),

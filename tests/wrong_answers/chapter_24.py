@@ -157,6 +157,11 @@ def gradient_clips_the_mean(gradients, bound, noise, expected):
     return (mean * len(gradients) + noise) / expected
 
 
+def gradient_by_all_lengths(gradients, bound, noise, expected):
+    share = min(1, bound / max(np.linalg.norm(gradients), 1e-12))
+    return ((share * gradients).sum(0) + noise) / expected
+
+
 def gradient_of_one_length(gradients, bound, noise, expected):
     total = np.zeros(gradients.shape[1])
     for g in gradients:
@@ -349,6 +354,7 @@ WRONG = {
     "24.3": [
         (gradient_clips_the_sum, "You clip the sum"),
         (gradient_clips_the_mean, "You clip the mean"),
+        (gradient_by_all_lengths, "of all gradients together"),
         (gradient_of_one_length, "every gradient the length"),
         (gradient_clips_numbers, "You clip each number"),
         (gradient_drops, "You throw long gradients away"),
