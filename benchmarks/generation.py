@@ -137,10 +137,10 @@ def measure(size: Size) -> list[dict]:
 
 
 def main() -> None:
-    rows = [size._asdict() | row for size in GRID for row in measure(size)]
-    record.write(
+    record.run_grid(
         "generation",
-        rows,
+        GRID,
+        measure,
         COMMAND,
         packages=["torch", "transformers"],
         notes=[*NOTES, f"Threads: {torch.get_num_threads()}."],

@@ -21,8 +21,10 @@ Function = Callable[[Tensor], Tensor]
 
 def flat_linear(*layers: nn.Linear) -> Function:
     """Linear layers as one function of a vector x; results end to end."""
-    weight = torch.cat([layer.weight for layer in layers])
-    bias = torch.cat([layer.bias for layer in layers])
+    weight, bias = layers[0].weight, layers[0].bias
+    if len(layers) > 1:
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = torch.cat([layer.bias for layer in layers])
     return lambda x: torch.addmv(bias, weight, x)
 
 
@@ -65,15 +67,15 @@ def flat_layer(layer: EncoderLayer) -> Callable:
 def flat_embedding(embedding: Embedding) -> Callable[[int, int], Tensor]:
     """The vector (C,) of token ``i`` at position ``t``, from two tables."""
     config, tokens = embedding.config, embedding.tokens.weight
-    tokens = tokens * embedding.scale  # (V, C)
+    scale = embedding.scale
     t = torch.arange(config.context_length, device=tokens.device)
     if config.positions == "learned":
         places = embedding.positions.weight
     elif config.positions == "sinusoidal":
         places = sinusoidal(t, config.d_model).to(tokens.dtype)
     else:  # rotary positions come later
-        return lambda i, t: tokens[i]
-    return lambda i, t: tokens[i] + places[t]
+        return lambda i, t: tokens[i] * scale
+    return lambda i, t: tokens[i] * scale + places[t]
 
 
 def flat_gpt(model: GPT) -> Callable[[Tensor, Sequence], Tensor]:
