@@ -21,17 +21,18 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Matrices (..., m, n) with their singular vectors, and values near 1.
+    """Matrices (N, m, n) with their singular vectors, and values near 1.
 
     Newton-Schulz: X becomes a X + b (X X^T) X + c (X X^T)^2 X, again and again.
     """
     a, b, c = COEFFICIENTS
     x = matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     tall = x.shape[-2] > x.shape[-1]
-    x = x.mT if tall else x  # the smaller side first
+    x = x.mT.contiguous() if tall else x  # the smaller side first
     for _ in range(steps):
         square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        factor = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        x = torch.baddbmm(x, factor, x, beta=a)  # product and sum in one call
     return x.mT if tall else x
 
 
