@@ -1,4 +1,4 @@
-"""Induction heads, probes and sparse autoencoders, over three seeds.
+"""Induction heads, probes and sparse autoencoders, over five seeds.
 
     python -m benchmarks.interpretability
 
@@ -57,7 +57,7 @@ from nextword.training import TrainConfig, fit, language_loss
 from nextword.transformer import GPT, initialise
 
 COMMAND = "python -m benchmarks.interpretability"
-SEEDS = range(3)
+SEEDS = range(5)
 PERIOD = 18  # of the test sequences
 STEPS, LR = 300, 1e-2
 LEARN, TEST = 1500, 500  # moments
