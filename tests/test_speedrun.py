@@ -11,7 +11,12 @@ from nextword.attention import attention, causal_mask
 from nextword.muon import orthogonalise
 from nextword.positions import rotary_angles
 from nextword.records import read_record
-from nextword.speed_gpt import Recipe, SpeedGPT, rotary_turns
+from nextword.speed_gpt import (
+    Recipe,
+    SpeedGPT,
+    rotary_turns,
+    short_attention,
+)
 from nextword.speedrun import (
     SpeedOptimizer,
     share_of,
@@ -243,3 +248,18 @@ def test_the_record_says_fifteen_times_sooner():
     assert median(plain) > 15 * median(fast)
     longest = parts["longer", "4 layers, 850 steps"]
     assert max(row["loss"] for row in longest) < 1.56
+
+
+def test_short_attention_is_fused_attention():
+    """Outputs and gradients, in float64."""
+    torch.manual_seed(0)
+    ours = [torch.randn(2, 3, 7, 4).double().requires_grad_() for _ in range(3)]
+    theirs = [x.detach().clone().requires_grad_() for x in ours]
+    out = short_attention(*ours)
+    expected = F.scaled_dot_product_attention(*theirs, is_causal=True)
+    torch.testing.assert_close(out, expected, rtol=0, atol=1e-12)
+    weight = torch.randn_like(out)
+    (out * weight).sum().backward()
+    (expected * weight).sum().backward()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=1e-12)
