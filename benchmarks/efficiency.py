@@ -2,7 +2,7 @@
 
     python -m benchmarks.efficiency
 
-Each way has five seeds, and those of few bits have three. It writes
+Each way has five seeds. It writes
 ``benchmarks/results/efficiency.json`` after each run, and the copy in
 ``nextword/data`` that chapter 23 draws. Stop it at any time: the same command
 goes on with the runs that are missing.
@@ -15,7 +15,6 @@ from nextword.distillation import Run, measure
 
 COMMAND = "python -m benchmarks.efficiency"
 SEEDS = range(5)
-SEEDS_OF_BITS = range(3)
 NEW = (
     "no teacher",
     "teacher, T = 1",
@@ -42,7 +41,6 @@ def grid() -> list[Run]:
         for seed in SEEDS
         for stories, methods in (("new", NEW), ("few", FEW))
         for method in methods
-        if seed in SEEDS_OF_BITS or not method.startswith("bfloat16")
     ]
 
 

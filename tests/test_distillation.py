@@ -130,7 +130,7 @@ def test_the_record_is_written_run_by_run(monkeypatch, tmp_path):
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(record, "COPIES", tmp_path / "copies")
     runs = efficiency.grid()
-    assert len(set(runs)) == len(runs) == 36
+    assert len(set(runs)) == len(runs) == 40
     assert {run.method for run in runs} == METHODS.keys()
     monkeypatch.setattr(efficiency, "grid", lambda: runs[:2])
     monkeypatch.setattr(efficiency, "measure", lambda run: {"loss": run.seed})

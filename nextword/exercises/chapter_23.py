@@ -112,8 +112,8 @@ def to_bfloat16(answer, rng):
             ),
             (
                 half,
-                "This is float16: 5 bits for the exponent and 10 behind the "
-                "point. bfloat16 has 8 and 7.",
+                "This is float16: 5 bits for the exponent and 10 for the "
+                "digits. bfloat16 has 8 and 7.",
             ),
         ),
         tolerance=0.0,
@@ -178,13 +178,12 @@ def eight_bits(answer, rng):
             ),
             (
                 made(rows, 255),
-                "255 steps are those from -127 to 127, and more: the largest "
-                "whole number is 127.",
+                "You divide by 255, the number of whole numbers from -127 to "
+                "127. Divide by the largest one, 127.",
             ),
             (
                 made(rows, whole=np.trunc),
-                "You cut the digits behind the point off. Round to the "
-                "nearest.",
+                "You cut the fraction off. Round to the nearest whole number.",
             ),
             (
                 no_care,
@@ -227,7 +226,7 @@ def pull_of_teacher(answer, rng):
         _mistakes(
             (
                 made(lambda T: T, sign=-1.0),
-                "The sign is turned around. Where the student gives a token "
+                "The sign is wrong. Where the student gives a token "
                 "too much, the gradient is above 0.",
             ),
             (
@@ -309,7 +308,7 @@ def texts_that_fit(answer, rng):
             ),
             (
                 made(right, free=lambda m, w: m),
-                "The weights are in the same memory: take them off first.",
+                "The weights are in the same memory: subtract them first.",
             ),
             (
                 made(right, whole=math.ceil),

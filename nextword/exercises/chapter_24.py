@@ -177,7 +177,7 @@ def true_positives(answer, rng):
             ),
             (
                 made(falsely=lambda scores, t: sum(x > t for x in scores)),
-                "An other text whose score equals the threshold counts too: "
+                "A text of `others` whose score equals the threshold counts too: "
                 "members and others must cross the same threshold.",
             ),
             (

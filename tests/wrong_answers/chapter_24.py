@@ -345,7 +345,7 @@ WRONG = {
         (rate_true_of_all, "You divide the true positives"),
         (rate_count, "This is a number of members"),
         (rate_low_scores, "low scores members"),
-        (rate_others_above, "An other text whose score"),
+        (rate_others_above, "A text of `others` whose score"),
         (rate_members_above, "A member whose score"),
         (rate_without_limit, "`most` is not used"),
         (rate_area, "area under the whole curve"),
