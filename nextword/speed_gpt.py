@@ -36,6 +36,7 @@ class Recipe:
     untied: bool = False  # the head has a matrix of its own
     zero: bool = False  # every branch, and an untied head, begin at zero
     cover: bool = False  # windows side by side, not from anywhere
+    shift: bool = False  # each branch also sees the position before
     bf16: bool = False  # the network in bfloat16, with `short_attention`
     seed: int = 0
 
@@ -63,6 +64,8 @@ def start_values(recipe: Recipe, vocab_size: int) -> nn.ParameterDict:
     values["wide"][:, 1] *= small
     if recipe.untied and recipe.zero:
         values["head"].zero_()
+    if recipe.shift:
+        values["shares"] = torch.zeros(L, 2, C)
     if not recipe.plain_norm:
         values["gains"] = torch.ones(2 * L + 1, C)
     return nn.ParameterDict(values)
@@ -127,6 +130,18 @@ class SpeedGPT(nn.Module):
         gain = None if gains is None else gains[number].to(x.dtype)
         return F.layer_norm(x, x.shape[-1:], gain)
 
+    def branch(self, x: Tensor, number: int) -> Tensor:
+        """What enters a branch: x (B, T, C), normed; with ``shift``, more.
+
+        Then a share of the position before is added, one for each channel.
+        """
+        x = self.norm(x, number)
+        if not self.recipe.shift:
+            return x
+        share = dict(self.values)["shares"].flatten(0, 1)[number]  # (C,)
+        before = F.pad(x[:, :-1], (0, 0, 1, 0))  # (B, T, C)
+        return torch.addcmul(x, before, share.to(x.dtype))
+
     def forward(self, ids: Tensor) -> Tensor:
         recipe, T, values = self.recipe, ids.shape[1], dict(self.values)
         x, turns = F.embedding(ids, values["tokens"]), None  # (B, T, C)
@@ -140,7 +155,9 @@ class SpeedGPT(nn.Module):
         parts = x, values["square"], values["wide"]
         x, squares, wides = (part.to(dtype) for part in parts)
         for i, (square, wide) in enumerate(zip(squares, wides, strict=True)):
-            x = x + speed_attention(self.norm(x, 2 * i), square, turns, recipe)
-            x = x + speed_feed_forward(self.norm(x, 2 * i + 1), wide, recipe)
+            x = x + speed_attention(
+                self.branch(x, 2 * i), square, turns, recipe
+            )
+            x = x + speed_feed_forward(self.branch(x, 2 * i + 1), wide, recipe)
         head = values["head" if recipe.untied else "tokens"].to(dtype)
         return F.linear(self.norm(x, -1), head).to(exact)

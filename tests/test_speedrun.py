@@ -40,6 +40,7 @@ FAST = replace(
     muon=0.05,
     decay=0.0,
 )
+SHIFT = replace(FAST, shift=True)
 
 
 def random_gpt(recipe):
@@ -75,8 +76,16 @@ def written_out(model, ids):
     x = p["tokens"][ids]
     x = x if recipe.rotary else x + p["places"][:T]
     x = norm(x) if recipe.plain_norm else x
+
+    def branch(x, number):
+        h = norm(x, gains[number])
+        if recipe.shift:
+            before = torch.cat([torch.zeros_like(h[:1]), h[:-1]])
+            h = h + before * p["shares"][number // 2, number % 2]
+        return h
+
     for i in range(recipe.n_layers):
-        h, heads = norm(x, gains[2 * i]), []
+        h, heads = branch(x, 2 * i), []
         q, k, v = (h @ p["square"][i, j].T for j in range(3))
         for start in range(0, recipe.d_model, D):
             part = slice(start, start + D)
@@ -87,13 +96,15 @@ def written_out(model, ids):
                 qh, kh = turn(qh, recipe.rotary), turn(kh, recipe.rotary)
             heads.append(attention(qh, kh, v[:, part], causal_mask(T)))
         x = x + torch.cat(heads, -1) @ p["square"][i, 3].T
-        h = norm(x, gains[2 * i + 1]) @ p["wide"][i, 0].T
+        h = branch(x, 2 * i + 1) @ p["wide"][i, 0].T
         h = h.clamp(min=0) ** 2 if recipe.relu2 else F.gelu(h)
         x = x + h @ p["wide"][i, 1]
     return norm(x, gains[-1]) @ p["head" if recipe.untied else "tokens"].T
 
 
-@pytest.mark.parametrize("recipe", [TINY, FAST, replace(FAST, qk_norm=False)])
+@pytest.mark.parametrize(
+    "recipe", [TINY, FAST, SHIFT, replace(FAST, qk_norm=False)]
+)
 def test_it_is_the_plain_formulation_values_and_gradients(recipe):
     model, ids = random_gpt(recipe), torch.randint(11, (2, 12))
     expected = torch.stack([written_out(model, text) for text in ids])
@@ -106,7 +117,7 @@ def test_it_is_the_plain_formulation_values_and_gradients(recipe):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize("recipe", [TINY, FAST, replace(FAST, bf16=True)])
+@pytest.mark.parametrize("recipe", [TINY, FAST, replace(SHIFT, bf16=True)])
 @torch.no_grad()
 def test_it_looks_only_back(recipe):
     model, ids = random_gpt(recipe).float(), torch.randint(11, (1, 12))
