@@ -6,11 +6,11 @@
     python -m benchmarks.recipes sst2 --steps 54 --seed 1
 
 Without names it runs all of them, in the size that two processor cores can do,
-multi30k once for each language, and sst2 also shorter, with five seeds. With ``--file`` squad
-runs on a file of yours. It writes ``benchmarks/results/recipes.json``, and the copy
-in ``nextword/data`` that chapters show. The rows of the runs that ran are new, those
-of the others stay, unless they come from another processor. What cannot be fetched
-is left out.
+multi30k once for each language, and sst2 also with fewer steps and five seeds. With
+``--file`` squad runs on a file of yours. It writes
+``benchmarks/results/recipes.json``, and the copy in ``nextword/data`` that chapters
+show. The rows of the runs that ran are new, those of the others stay, unless they
+come from another processor. What cannot be fetched is left out.
 """
 
 import argparse
