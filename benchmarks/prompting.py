@@ -56,6 +56,9 @@ NOTES = [
     "legal, are both; excess: nats a target over the floor, plain stories.",
     "preferences: shares of 300 answers to held-out beginnings; kl: nats an "
     "answer from the reference; entropy: nats an answer of the model itself.",
+    "length: of the policies legal 1.0. legal: as in preferences; plain: of 600 "
+    "answers of the reference to other and the same held-out beginnings; "
+    "matched: what these have at the policy's lengths, in groups of four words.",
     "Learning rates and numbers of steps were chosen on seeds from 50 on, "
     "which the record does not hold.",
 ]
@@ -372,18 +375,52 @@ def chosen_loss(model: nn.Module, batch: Any) -> tuple[torch.Tensor, int]:
     return -losses.sum(), int((batch.targets[:B] != IGNORE).sum())
 
 
-def measure_preferences(run: Run) -> list[dict[str, Any]]:
+def policy_of(run: Run) -> tuple[nn.Module, int]:
+    """The shipped GPT after its preferences, and how many pairs it had."""
     model, _, _ = load_pretrained("town-gpt")
-    shipped, _, _ = load_pretrained("town-gpt")
     goal, _, way = run.method.partition(" ")
-    number = 0
-    if way != "before":
-        pairs = preferences_of(goal, run.seed)
-        number = len(pairs)
-        loss = chosen_loss
-        if way != "chosen":
-            loss = preferences.dpo_pair_loss(float(way))
-        fit(model, loss, preference_batches(pairs, PAIRS, run.seed), DPO)
+    if way == "before":
+        return model, 0
+    pairs = preferences_of(goal, run.seed)
+    loss = chosen_loss
+    if way != "chosen":
+        loss = preferences.dpo_pair_loss(float(way))
+    fit(model, loss, preference_batches(pairs, PAIRS, run.seed), DPO)
+    return model, len(pairs)
+
+
+def told(model: nn.Module, number: int, seed: int) -> list[tuple[int, bool]]:
+    """Length and legality of the answers to held-out beginnings."""
+    prompts = beginnings(300, number)
+    rows = zip(prompts, answers(model, prompts, seed), strict=True)
+    return [(len(answer), judge("legal", x, answer)) for x, answer in rows]
+
+
+def measure_length(run: Run) -> list[dict[str, Any]]:
+    """How many more answers are legal, and what their length alone explains."""
+    model, shipped = policy_of(run)[0], load_pretrained("town-gpt").model
+    ours, theirs = (
+        told(model, 300, 4000 + run.seed),
+        told(shipped, 600, 4500 + run.seed),
+    )
+    groups: dict[int, list[bool]] = {}
+    for length, legal in theirs:
+        groups.setdefault(length // 4, []).append(legal)
+    alike = [groups[n // 4] for n, _ in ours if n // 4 in groups]
+    return [
+        {
+            "legal": share(legal for _, legal in ours),
+            "plain": share(legal for _, legal in theirs),
+            "matched": round(
+                sum(sum(group) / len(group) for group in alike) / len(alike), 4
+            ),
+        }
+    ]
+
+
+def measure_preferences(run: Run) -> list[dict[str, Any]]:
+    shipped, _, _ = load_pretrained("town-gpt")
+    model, number = policy_of(run)
     prompts = beginnings(300, 300)
     made = answers(model, prompts, 4000 + run.seed)
     rows = list(zip(prompts, made, strict=True))
@@ -452,6 +489,7 @@ MEASURES = {
     "rejection": measure_rejection,
     "preferences": measure_preferences,
     "reward": measure_reward,
+    "length": measure_length,
 }
 
 
@@ -470,6 +508,7 @@ def grid(seeds=SEEDS) -> list[Run]:
         runs.append(Run("reward", "legal", seed))
     more = [("instructions", "everything"), ("context", "4")]
     more += [("instructions", "scratch"), ("preferences", "happy 1.0")]
+    more.append(("length", "legal 1.0"))
     return runs + [Run(*method, seed) for method in more for seed in seeds]
 
 

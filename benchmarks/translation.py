@@ -132,6 +132,21 @@ def classical(seed: int) -> list[dict]:
     return rows
 
 
+def in_stories(seed: int) -> list[dict]:
+    """The links of Model 1 in whole stories; its table is that of sentences."""
+    known, _ = memory(sentence_pairs(town_pairs("training", STORIES, seed)))
+    tests = town_pairs("new", TEXTS)
+    rows = []
+    for name, diagonal in (("Model 1", 0.0), ("Model 1, diagonal", 4.0)):
+
+        def links(source, target, diagonal=diagonal):
+            words = source.split(), target.split()
+            return best_links(known.table, *words, diagonal)
+
+        rows.append(aligned(name, "stories", links, tests))
+    return rows
+
+
 def aligned(method: str, unit: str, links: Callable, pairs: list) -> dict:
     """The row of one way to link words."""
     right = number = 0
@@ -269,6 +284,7 @@ PARTS = {
     "nested": nested,
     "beam": beam,
     "back": back_translation,
+    "links": in_stories,
 }
 
 

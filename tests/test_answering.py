@@ -158,6 +158,11 @@ def test_the_record_of_the_questions_holds_the_grid():
     for method in benchmark.RATES:
         for labels in (50, 200, 1_000):
             assert len(found(method, labels)) == 5
+    for method in ("linear", "town-bert", "town-gpt"):
+        again = found(method + benchmark.READ, 200)
+        assert [row["seed"] for row in again] == list(range(5))
+        for row, first in zip(again, found(method, 200), strict=True):
+            assert row["where"] == pytest.approx(first["exact_where"], abs=1e-4)
     for method in ("town-bert", "town-gpt"):
         mixed = found(method, 1_000, 0.5)
         assert [row["seed"] for row in mixed] == list(range(5))

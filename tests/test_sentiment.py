@@ -247,12 +247,22 @@ def test_the_record_has_every_run_once(rows):
 
 def test_the_measures_of_a_row_fit_together(rows):
     for row in rows:
+        if row["method"] == benchmark.REASONS:
+            continue
         kinds = row["kinds"]
         assert len(kinds) == 15
         mean = sum(kinds.values()) / 15  # as many pairs of each kind
         assert abs(mean - row["contrast"]) < 1e-3
         assert row["pairs"] <= row["contrast"] + 1e-9
         assert row["pairs"] <= row["ordered"] + 1e-9
+
+
+def test_five_models_were_asked_for_their_reasons(rows):
+    found = [row for row in rows if row["method"] == benchmark.REASONS]
+    assert [row["seed"] for row in found] == list(benchmark.SEEDS)
+    for row in found:
+        assert row["top"] > row["random"]
+        assert 0 <= row["same_top"] <= 12 and 0 < row["twice"] < 1
 
 
 @pytest.mark.parametrize("number", [8, 128, 512])

@@ -389,6 +389,9 @@ def test_the_record_has_every_part_and_five_seeds():
         assert sorted(methods) == sorted(
             5 * ["dictionary", "memory", "whole stories", "sentences"]
         )
+    for name in ("Model 1", "Model 1, diagonal", "layer 1", "layer 2"):
+        for unit in ("sentences", "stories"):
+            assert len(rows("alignment", method=name, unit=unit)) == 5
     for row in found:
         if row["task"] == "alignment":
             assert 0 < row["right"] <= 1 and row["links"] > 3_000
