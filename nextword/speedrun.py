@@ -95,19 +95,24 @@ def speed_train(
 
 
 @torch.no_grad()
-def speed_loss(model: SpeedGPT, ids: Tensor) -> float:
-    """Nats a token of a stream (N,), in windows side by side.
+def speed_loss(model: SpeedGPT, ids: Tensor, seen: int = 0) -> float:
+    """Nats a token of a stream (N,), in windows of the model's length T.
 
-    Every token but the first is predicted once.
+    Every token but the first is predicted once. ``seen``: each window begins
+    with so many tokens of the one before, which only give context. Raises
+    ValueError unless 0 <= seen < T.
     """
-    T = model.recipe.context_length
-    full = (len(ids) - 1) // T * T
-    inputs, targets = ids[:full].view(-1, T), ids[1 : full + 1].view(-1, T)
-    parts = list(zip(inputs.split(64), targets.split(64), strict=True))
-    if full < len(ids) - 1:
-        parts.append((ids[None, full:-1], ids[None, full + 1 :]))
-    total = 0.0
-    for x, y in parts:
-        logits = model(x).flatten(0, 1)
-        total += F.cross_entropy(logits, y.flatten(), reduction="sum").item()
-    return total / (len(ids) - 1)
+    T, N, total = model.recipe.context_length, len(ids) - 1, 0.0
+    if not 0 <= seen < T:
+        raise ValueError(f"seen is {seen}. Choose it from 0 to {T - 1}.")
+    starts = torch.arange(0, max(N - seen, 1), T - seen)
+    full = [int(a) for a in starts if a + T <= N]
+    places = torch.tensor(full)[:, None] + torch.arange(T + 1)
+    windows = list(ids[places].split(64)) if full else []
+    windows += [ids[None, a:] for a in starts[len(full) :]]  # the last, shorter
+    for number, window in enumerate(windows):
+        logits = model(window[:, :-1]).mT  # (B, V, T)
+        losses = F.cross_entropy(logits, window[:, 1:], reduction="none")
+        known = losses[:1, :seen] if number == 0 else losses[:0]
+        total += (losses[:, seen:].sum() + known.sum()).item()
+    return total / N
