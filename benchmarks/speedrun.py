@@ -52,11 +52,11 @@ WITHOUT = [  # the fast recipe, with one change taken back
     ("one position back", {"shift": False}),
 ]
 FAST = {"steps": 130, "muon": 0.07}
-LARGER = {"context_length": 128, "batch_size": 12, "lr": 0.015}
+LARGER = {"context_length": 128, "batch_size": 12, "lr": 0.015, "decay": 0.1}
 LONGER = [
-    ("3 layers, 300 steps", {"n_layers": 3, "steps": 300, "muon": 0.03}),
-    ("3 layers, 1,300 steps", {"n_layers": 3, "steps": 1300, "muon": 0.03}),
-    ("4 layers, 1,130 steps", {"n_layers": 4, "steps": 1130, "muon": 0.025}),
+    ("3 layers, 300 steps", {"n_layers": 3, "steps": 300, "muon": 0.04}),
+    ("3 layers, 1,300 steps", {"n_layers": 3, "steps": 1300, "muon": 0.04}),
+    ("4 layers, 1,130 steps", {"n_layers": 4, "steps": 1130, "muon": 0.03}),
 ]
 NOTES = [
     "seconds: of the training loop alone, on two idle cores. loss: nats a "
