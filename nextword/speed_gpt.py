@@ -5,6 +5,7 @@ tensor, so that few calls cast and move them. Left out: biases, dropout, generat
 and the training, which is in `nextword.speedrun`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -65,7 +66,7 @@ def start_values(recipe: Recipe, vocab_size: int) -> nn.ParameterDict:
     if recipe.untied and recipe.zero:
         values["head"].zero_()
     if recipe.shift:
-        values["shares"] = torch.zeros(L, 2, C)
+        values["shares"] = torch.zeros(2 * L, C)
     if not recipe.plain_norm:
         values["gains"] = torch.ones(2 * L + 1, C)
     return nn.ParameterDict(values)
@@ -118,6 +119,20 @@ def speed_feed_forward(x: Tensor, wide: Tensor, recipe: Recipe) -> Tensor:
     return (F.relu(h).square() if recipe.relu2 else F.gelu(h)) @ wide[1]
 
 
+def speed_norm(x: Tensor, values: Mapping[str, Tensor], number: int) -> Tensor:
+    """Norm ``number`` of x (B, T, C), and, with shares, a look back.
+
+    Before each branch a share (C,) of the position before is added.
+    """
+    gains, shares = values.get("gains"), values.get("shares")
+    gain = None if gains is None else gains[number].to(x.dtype)
+    x = F.layer_norm(x, x.shape[-1:], gain)
+    if shares is None or number == len(shares):  # no branch after the last
+        return x
+    before = F.pad(x[:, :-1], (0, 0, 1, 0))  # zeros before the first position
+    return torch.addcmul(x, before, shares[number].to(x.dtype))
+
+
 class SpeedGPT(nn.Module):
     """A GPT without biases: ids (B, T) give logits (B, T, V)."""
 
@@ -125,39 +140,20 @@ class SpeedGPT(nn.Module):
         super().__init__()
         self.recipe, self.values = recipe, start_values(recipe, vocab_size)
 
-    def norm(self, x: Tensor, number: int) -> Tensor:
-        gains = dict(self.values).get("gains")
-        gain = None if gains is None else gains[number].to(x.dtype)
-        return F.layer_norm(x, x.shape[-1:], gain)
-
-    def branch(self, x: Tensor, number: int) -> Tensor:
-        """What enters a branch: x (B, T, C), normed; with ``shift``, more.
-
-        Then a share of the position before is added, one for each channel.
-        """
-        x = self.norm(x, number)
-        if not self.recipe.shift:
-            return x
-        share = dict(self.values)["shares"].flatten(0, 1)[number]  # (C,)
-        before = F.pad(x[:, :-1], (0, 0, 1, 0))  # (B, T, C)
-        return torch.addcmul(x, before, share.to(x.dtype))
-
     def forward(self, ids: Tensor) -> Tensor:
         recipe, T, values = self.recipe, ids.shape[1], dict(self.values)
-        x, turns = F.embedding(ids, values["tokens"]), None  # (B, T, C)
-        exact = x.dtype
+        x = F.embedding(ids, values["tokens"])  # (B, T, C)
+        exact, L = x.dtype, recipe.n_layers
         dtype = torch.bfloat16 if recipe.bf16 else exact
-        if recipe.rotary:
-            turns = rotary_turns(recipe, T, exact)
-        else:
-            x = x + values["places"][:T]
+        turns = rotary_turns(recipe, T, exact) if recipe.rotary else None
+        x = x if recipe.rotary else x + values["places"][:T]
         x = F.layer_norm(x, x.shape[-1:]) if recipe.plain_norm else x
         parts = x, values["square"], values["wide"]
-        x, squares, wides = (part.to(dtype) for part in parts)
-        for i, (square, wide) in enumerate(zip(squares, wides, strict=True)):
-            x = x + speed_attention(
-                self.branch(x, 2 * i), square, turns, recipe
-            )
-            x = x + speed_feed_forward(self.branch(x, 2 * i + 1), wide, recipe)
+        x, square, wide = (part.to(dtype) for part in parts)
+        for i in range(L):
+            h = speed_norm(x, values, 2 * i)
+            x = x + speed_attention(h, square[i], turns, recipe)
+            h = speed_norm(x, values, 2 * i + 1)
+            x = x + speed_feed_forward(h, wide[i], recipe)
         head = values["head" if recipe.untied else "tokens"].to(dtype)
-        return F.linear(self.norm(x, -1), head).to(exact)
+        return F.linear(speed_norm(x, values, 2 * L), head).to(exact)

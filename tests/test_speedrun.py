@@ -16,6 +16,7 @@ from nextword.speed_gpt import (
     SpeedGPT,
     rotary_turns,
     short_attention,
+    speed_norm,
 )
 from nextword.speedrun import (
     SpeedOptimizer,
@@ -81,7 +82,7 @@ def written_out(model, ids):
         h = norm(x, gains[number])
         if recipe.shift:
             before = torch.cat([torch.zeros_like(h[:1]), h[:-1]])
-            h = h + before * p["shares"][number // 2, number % 2]
+            h = h + before * p["shares"][number]
         return h
 
     for i in range(recipe.n_layers):
@@ -286,3 +287,15 @@ def test_short_attention_is_fused_attention():
     (expected * weight).sum().backward()
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=1e-12)
+
+
+def test_a_norm_adds_a_share_of_the_position_before():
+    x = torch.tensor([[[2.0, 1.0], [1.0, 2.0], [5.0, 4.0]]])
+    shares = {"shares": torch.tensor([[0.5, -1.0]])}
+    seen = speed_norm(x, shares, 0)
+    expected = torch.tensor([[[1.0, -1.0], [-0.5, 2.0], [0.5, -2.0]]])
+    torch.testing.assert_close(seen, expected, rtol=0, atol=1e-4)
+    last = torch.tensor([[[1.0, -1.0], [-1.0, 1.0], [1.0, -1.0]]])
+    torch.testing.assert_close(
+        speed_norm(x, shares, 1), last, rtol=0, atol=1e-4
+    )
