@@ -82,7 +82,7 @@ def rotary_turns(recipe: Recipe, T: int, dtype: torch.dtype) -> Tensor:
 def short_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal attention, written out: q, k, v (B, H, T, D) to (B, H, T, D).
 
-    In bfloat16 and for short texts its way back is faster than the fused one.
+    For short texts: it stores the weights, T^2 numbers for each head.
     """
     q, k, values = (x.flatten(0, 1) for x in (q, k, v))  # (B H, T, D)
     T, D = q.shape[1:]
