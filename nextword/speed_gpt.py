@@ -35,15 +35,17 @@ class Recipe:
     plain_norm: bool = False  # norms without a gain to learn
     relu2: bool = False  # the square of ReLU, not GELU
     untied: bool = False  # the head has a matrix of its own
+    spread: float = 0.02  # standard deviation of the matrices at the start
     zero: bool = False  # every branch, and an untied head, begin at zero
     cover: bool = False  # windows side by side, not from anywhere
-    shift: bool = False  # each branch also sees the position before
+    head_lr: float = 1.0  # learning rate of the head, as a part of ``lr``
+    shift: int = 0  # how many positions before its own each branch sees
     bf16: bool = False  # the network in bfloat16, with `short_attention`
     seed: int = 0
 
 
 def start_values(recipe: Recipe, vocab_size: int) -> nn.ParameterDict:
-    """Parameters: matrices from N(0, 0.02^2), gains 1, or zero as wanted.
+    """Parameters: matrices from N(0, spread^2), gains 1, or zero as wanted.
 
     Raises ValueError unless the heads divide d_model into even sizes.
     """
@@ -57,7 +59,7 @@ def start_values(recipe: Recipe, vocab_size: int) -> nn.ParameterDict:
     shapes["wide"] = (L, 2, 4 * C, C)  # of the feed-forward network
     generator = torch.Generator().manual_seed(recipe.seed)
     values = {
-        name: 0.02 * torch.randn(shape, generator=generator)
+        name: recipe.spread * torch.randn(shape, generator=generator)
         for name, shape in shapes.items()
     }
     small = 0.0 if recipe.zero else (2 * L) ** -0.5
@@ -66,7 +68,7 @@ def start_values(recipe: Recipe, vocab_size: int) -> nn.ParameterDict:
     if recipe.untied and recipe.zero:
         values["head"].zero_()
     if recipe.shift:
-        values["shares"] = torch.zeros(2 * L, C)
+        values["shares"] = torch.zeros(2 * L, recipe.shift, C)
     if not recipe.plain_norm:
         values["gains"] = torch.ones(2 * L + 1, C)
     return nn.ParameterDict(values)
@@ -122,15 +124,18 @@ def speed_feed_forward(x: Tensor, wide: Tensor, recipe: Recipe) -> Tensor:
 def speed_norm(x: Tensor, values: Mapping[str, Tensor], number: int) -> Tensor:
     """Norm ``number`` of x (B, T, C), and, with shares, a look back.
 
-    Before each branch a share (C,) of the position before is added.
+    Before each branch, shares (C,) of the normed positions before are added.
     """
     gains, shares = values.get("gains"), values.get("shares")
     gain = None if gains is None else gains[number].to(x.dtype)
     x = F.layer_norm(x, x.shape[-1:], gain)
     if shares is None or number == len(shares):  # no branch after the last
         return x
-    before = F.pad(x[:, :-1], (0, 0, 1, 0))  # zeros before the first position
-    return torch.addcmul(x, before, shares[number].to(x.dtype))
+    seen = x
+    for back, share in enumerate(shares[number].to(x.dtype), 1):
+        before = F.pad(x, (0, 0, back, 0))[:, : x.shape[1]]  # zeros come first
+        seen = torch.addcmul(seen, before, share)
+    return seen
 
 
 class SpeedGPT(nn.Module):

@@ -24,16 +24,22 @@ class SpeedOptimizer:
         rest = dict(model.values)
         matrices = [rest.pop("square"), rest.pop("wide")]
         self.means = [(p, torch.zeros_like(p)) for p in matrices if recipe.muon]
-        groups = [{"params": list(rest.values()), "weight_decay": 0.0}]
+        groups = [
+            {"params": [p], "part": recipe.head_lr if name == "head" else 1.0}
+            for name, p in rest.items()
+        ]
         if not recipe.muon:
-            groups += [{"params": matrices, "weight_decay": recipe.decay}]
-        self.adamw = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
+            settings = {"part": 1.0, "weight_decay": recipe.decay}
+            groups += [{"params": matrices, **settings}]
+        self.adamw = torch.optim.AdamW(
+            groups, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+        )
 
     @torch.no_grad()
     def step(self, share: float) -> None:
         """One step at this share of the learning rates; gradients go."""
         for group in self.adamw.param_groups:
-            group["lr"] = self.recipe.lr * share
+            group["lr"] = self.recipe.lr * share * group["part"]
         self.adamw.step()
         for p, mean in self.means:
             mean.lerp_(p.grad, 0.15)
