@@ -72,6 +72,8 @@ NOTES = [
     "begins with half a window that was predicted before.",
     "ladder: each row has the changes of all rows above it. without: the fast "
     "recipe with one change taken back.",
+    "The rows without look back and with 1,250 steps were taken within the hour "
+    "after the others.",
     "parameters of an n-gram: the counts that it keeps.",
     f"Threads: {torch.get_num_threads()}.",
 ]
