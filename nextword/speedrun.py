@@ -16,24 +16,26 @@ from nextword.muon import orthogonalise
 from nextword.speed_gpt import Recipe, SpeedGPT
 
 
+def speed_adamw(model: SpeedGPT) -> torch.optim.AdamW:
+    """AdamW for all that Muon does not move; ``part`` scales the rate."""
+    recipe, groups = model.recipe, []
+    for name, p in model.values.items():
+        matrix = name in ("square", "wide")
+        if not (matrix and recipe.muon):
+            part = recipe.head_lr if name == "head" else 1.0
+            decay = recipe.decay if matrix else 0.0
+            groups.append({"params": [p], "part": part, "weight_decay": decay})
+    return torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=True)
+
+
 class SpeedOptimizer:
     """Muon for ``square`` and ``wide`` if the recipe wants it, else AdamW."""
 
     def __init__(self, model: SpeedGPT):
         self.recipe = recipe = model.recipe
-        rest = dict(model.values)
-        matrices = [rest.pop("square"), rest.pop("wide")]
+        matrices = [model.values["square"], model.values["wide"]]
         self.means = [(p, torch.zeros_like(p)) for p in matrices if recipe.muon]
-        groups = [
-            {"params": [p], "part": recipe.head_lr if name == "head" else 1.0}
-            for name, p in rest.items()
-        ]
-        if not recipe.muon:
-            settings = {"part": 1.0, "weight_decay": recipe.decay}
-            groups += [{"params": matrices, **settings}]
-        self.adamw = torch.optim.AdamW(
-            groups, betas=(0.9, 0.99), weight_decay=0.0, fused=True
-        )
+        self.adamw = speed_adamw(model)
 
     @torch.no_grad()
     def step(self, share: float) -> None:
